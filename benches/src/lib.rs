@@ -1,0 +1,1 @@
+//! Benchmarks of the crate `posterity`; see the `benches/` targets.

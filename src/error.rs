@@ -1,0 +1,312 @@
+//! The crate's two error types: [`Error`] for a whole run, [`DensityError`] for one evaluation of a log density.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why one evaluation of a log density failed.
+///
+/// A *recoverable* error ([`DensityError::is_recoverable`]) rejects the proposal at hand and is counted as a divergence; any other one
+/// ends the run with [`Error::Density`].
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DensityError {
+    /// The log density is NaN.
+    #[error("the log density is NaN")]
+    NotANumber,
+    /// The log density is +∞.
+    #[error("the log density is +inf")]
+    PositiveInfinity,
+    /// The log density is finite but one component of its gradient is not.
+    #[error("the gradient with respect to unconstrained coordinate {index} is {value}")]
+    GradientNotFinite {
+        /// Index of the unconstrained coordinate.
+        index: usize,
+        /// The component found.
+        value: f64,
+    },
+    /// A parameter of a distribution lies outside its domain.
+    #[error("{distribution}: {parameter} is {value}, but must be {rule}")]
+    Parameter {
+        /// The distribution.
+        distribution: &'static str,
+        /// The parameter's name in the distribution's signature.
+        parameter: &'static str,
+        /// The value found.
+        value: f64,
+        /// What holds for valid values, as in "positive and finite".
+        rule: &'static str,
+    },
+    /// An observed value is NaN, or no value of the distribution at all. Fatal: data do not change between evaluations.
+    #[error("{distribution}: observation {index} is {value}")]
+    Data {
+        /// The distribution.
+        distribution: &'static str,
+        /// Index of the observation in its vector.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// Arguments of a distribution or an operation have lengths that do not fit together. Fatal.
+    #[error("{what}: expected length {expected}, found {found}")]
+    Length {
+        /// The distribution or operation.
+        what: &'static str,
+        /// Length that the first non-scalar argument has.
+        expected: usize,
+        /// Length found.
+        found: usize,
+    },
+    /// A matrix that must be positive definite is not.
+    #[error("{what} is not positive definite (pivot {pivot})")]
+    NotPositiveDefinite {
+        /// The matrix.
+        what: &'static str,
+        /// Index of the first pivot that is not positive.
+        pivot: usize,
+    },
+    /// The position handed in has another dimension than the density. Fatal.
+    #[error("the position has {found} coordinates, the density {expected}")]
+    Dimension {
+        /// Dimension of the density.
+        expected: usize,
+        /// Length of the position.
+        found: usize,
+    },
+    /// The model's code panicked. Fatal.
+    #[error("the model panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The model declared this point impossible to evaluate.
+    #[error("the model rejected the point: {reason}")]
+    Rejected {
+        /// The model's words.
+        reason: &'static str,
+    },
+    /// An error of a hand-written density.
+    #[error("the model failed")]
+    Model {
+        /// Whether the proposal may simply be rejected.
+        recoverable: bool,
+        /// The model's error.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl DensityError {
+    /// True if the proposal at hand may be rejected and the run go on.
+    #[must_use]
+    pub fn is_recoverable(&self) -> bool {
+        match self {
+            Self::NotANumber
+            | Self::PositiveInfinity
+            | Self::GradientNotFinite { .. }
+            | Self::Parameter { .. }
+            | Self::NotPositiveDefinite { .. }
+            | Self::Rejected { .. } => true,
+            Self::Data { .. } | Self::Length { .. } | Self::Dimension { .. } | Self::Panicked { .. } => false,
+            Self::Model { recoverable, .. } => *recoverable,
+        }
+    }
+}
+
+/// What can go wrong in the crate, outside one evaluation of a density.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is out of range.
+    #[error("{setting} is {value}, but must be {rule}")]
+    InvalidSetting {
+        /// The setting's name.
+        setting: &'static str,
+        /// The value found.
+        value: f64,
+        /// What holds for valid values.
+        rule: &'static str,
+    },
+    /// The model has no parameters.
+    #[error("the model has no parameters: nothing to sample")]
+    NoParameters,
+    /// Two lengths or dimensions that must agree do not.
+    #[error("{what}: expected {expected}, found {found}")]
+    Dimension {
+        /// What was measured.
+        what: &'static str,
+        /// The length that fits.
+        expected: usize,
+        /// The length found.
+        found: usize,
+    },
+    /// A value that must be finite is not.
+    #[error("{what}[{index}] is {value}")]
+    NotFinite {
+        /// The array.
+        what: &'static str,
+        /// Position in it.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// A value lies outside the support of its parameter.
+    #[error("{variable}: {value} is outside the support ({support})")]
+    OutsideSupport {
+        /// The variable, with its index.
+        variable: String,
+        /// The value found.
+        value: f64,
+        /// The support in words.
+        support: &'static str,
+    },
+    /// A variable is named that the model or the draws do not have.
+    #[error("there is no variable `{name}`")]
+    UnknownVariable {
+        /// The name asked for.
+        name: String,
+    },
+    /// A variable of the model got no value.
+    #[error("no value was given for variable `{name}`")]
+    MissingVariable {
+        /// The variable.
+        name: String,
+    },
+    /// Two variables of a model have the same name.
+    #[error("the model declares the variable `{name}` twice")]
+    DuplicateVariable {
+        /// The variable.
+        name: String,
+    },
+    /// No start point with a finite log density and gradient was found.
+    #[error("no start point found in {attempts} attempts; the last one had {parameter} = {value}: {cause}")]
+    NoStartPoint {
+        /// Number of points tried.
+        attempts: usize,
+        /// The parameter that decides, or the first one if none can be singled out.
+        parameter: String,
+        /// Its constrained value at the last attempt.
+        value: f64,
+        /// What happened there.
+        cause: StartFailure,
+    },
+    /// A log density failed in a way that cannot be skipped.
+    #[error("the log density failed")]
+    Density(#[from] DensityError),
+    /// One chain failed; the others were stopped.
+    #[error("chain {chain}, iteration {iteration}: the run ended")]
+    Chain {
+        /// Index of the chain.
+        chain: usize,
+        /// Iteration, warm-up included.
+        iteration: usize,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A matrix that must be positive definite is not.
+    #[error("{what} is not positive definite (pivot {pivot})")]
+    NotPositiveDefinite {
+        /// The matrix.
+        what: &'static str,
+        /// Index of the first pivot that is not positive.
+        pivot: usize,
+    },
+    /// A matrix decomposition did not converge.
+    #[error("{what}: the decomposition did not converge")]
+    NoConvergence {
+        /// The decomposition.
+        what: &'static str,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file's content is not what it should be.
+    #[error("{path}: {problem}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: FormatProblem,
+    },
+    /// The number of draws does not suffice for what was asked.
+    #[error("{what} needs at least {needed} draws per chain, found {found}")]
+    TooFewDraws {
+        /// The quantity asked for.
+        what: &'static str,
+        /// Draws needed.
+        needed: usize,
+        /// Draws found.
+        found: usize,
+    },
+}
+
+/// What happened at the last start point tried.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StartFailure {
+    /// The log density is -∞.
+    ZeroDensity,
+    /// The evaluation failed.
+    Failed(DensityError),
+}
+
+impl std::fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ZeroDensity => f.write_str("the log density is -inf"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What is wrong with a file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FormatProblem {
+    /// The bytes cannot be decoded.
+    Undecodable,
+    /// It was written by a run with another seed, model or configuration.
+    OtherRun,
+    /// It was written by another version of the crate.
+    OtherVersion,
+}
+
+impl std::fmt::Display for FormatProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Undecodable => "the content cannot be decoded",
+            Self::OtherRun => "the file belongs to another run (seed, model or configuration differ)",
+            Self::OtherVersion => "the file was written by another version",
+        })
+    }
+}
+
+/// Result with the crate's [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Range checks of settings, written so that NaN fails.
+pub(crate) mod check {
+    use super::Error;
+
+    pub(crate) fn positive(setting: &'static str, value: f64) -> Result<(), Error> {
+        in_range(setting, value, value > 0.0 && value.is_finite(), "positive and finite")
+    }
+
+    pub(crate) fn open_unit(setting: &'static str, value: f64) -> Result<(), Error> {
+        in_range(setting, value, value > 0.0 && value < 1.0, "in (0, 1)")
+    }
+
+    pub(crate) fn at_least(setting: &'static str, value: usize, least: usize, rule: &'static str) -> Result<(), Error> {
+        in_range(setting, value as f64, value >= least, rule)
+    }
+
+    pub(crate) fn in_range(setting: &'static str, value: f64, holds: bool, rule: &'static str) -> Result<(), Error> {
+        if holds { Ok(()) } else { Err(Error::InvalidSetting { setting, value, rule }) }
+    }
+}
