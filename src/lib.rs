@@ -1,5 +1,7 @@
 //! Posterity.
+pub mod autodiff;
 pub mod error;
+pub mod math;
 pub mod model;
 pub mod rng;
 
