@@ -46,6 +46,12 @@ pub enum DensityError {
         /// The value found.
         value: f64,
     },
+    /// A statement about observations has none of them. Fatal.
+    #[error("{distribution}: there are no observations")]
+    NoData {
+        /// The distribution.
+        distribution: &'static str,
+    },
     /// Arguments of a distribution or an operation have lengths that do not fit together. Fatal.
     #[error("{what}: expected length {expected}, found {found}")]
     Length {
@@ -106,7 +112,9 @@ impl DensityError {
             | Self::Parameter { .. }
             | Self::NotPositiveDefinite { .. }
             | Self::Rejected { .. } => true,
-            Self::Data { .. } | Self::Length { .. } | Self::Dimension { .. } | Self::Panicked { .. } => false,
+            Self::Data { .. } | Self::NoData { .. } | Self::Length { .. } | Self::Dimension { .. } | Self::Panicked { .. } => {
+                false
+            }
             Self::Model { recoverable, .. } => *recoverable,
         }
     }

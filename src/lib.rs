@@ -1,8 +1,10 @@
 //! Posterity.
 pub mod autodiff;
+pub mod distributions;
 pub mod error;
 pub mod math;
 pub mod model;
 pub mod rng;
+pub mod transforms;
 
 pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};

@@ -67,6 +67,11 @@ impl<T: Real> Accumulator<T> {
         self.sink.finish(self.value)
     }
 
+    #[inline(always)]
+    pub(crate) fn sink_mut(&mut self) -> &mut T::Sink {
+        &mut self.sink
+    }
+
     pub(crate) fn into_parts(self) -> (T::Element, T::Sink) {
         (self.value, self.sink)
     }

@@ -105,11 +105,13 @@ impl<E: Element> Tape<E> {
         self.len() == 0
     }
 
-    /// Forgets everything and starts with these independent variables.
-    pub fn variables<'t>(&'t mut self, values: &[E], out: &mut Vec<Var<'t, E>>) {
+    /// Forgets everything and starts with these independent variables; gives the tape back, shared.
+    pub fn variables<'t>(&'t mut self, values: &[E], out: &mut Vec<Var<'t, E>>) -> &'t Self {
         self.start(values.len());
+        let tape = &*self;
         out.clear();
-        out.extend(values.iter().enumerate().map(|(i, &value)| Var { tape: Some(self), index: i as u32 + 1, value }));
+        out.extend(values.iter().enumerate().map(|(i, &value)| Var { tape: Some(tape), index: i as u32 + 1, value }));
+        tape
     }
 
     fn start(&mut self, n_variables: usize) {
@@ -131,20 +133,17 @@ impl<E: Element> Tape<E> {
     pub fn gradient(&mut self, position: &[E], gradient: &mut [E], f: impl for<'t> FnOnce(&[Var<'t, E>]) -> Var<'t, E>) -> E {
         assert_eq!(position.len(), gradient.len(), "the gradient has the length of the position");
         let mut variables = Vec::with_capacity(position.len());
-        self.variables(position, &mut variables);
+        let tape = self.variables(position, &mut variables);
         let output = f(&variables);
-        let (value, index) = (output.value, output.index);
-        self.backward(&[(index, E::constant(1.0))], gradient);
-        value
+        tape.backward(output.index, gradient);
+        output.value
     }
 
-    /// Derivatives by the independent variables of Σ seed · node.
-    fn backward(&self, seeds: &[(u32, E)], gradient: &mut [E]) {
+    /// Derivatives of a node by the independent variables.
+    fn backward(&self, node: u32, gradient: &mut [E]) {
         let mut record = self.record.borrow_mut();
         record.clear_adjoints();
-        for &(index, seed) in seeds {
-            record.adjoints[index as usize] += seed;
-        }
+        record.adjoints[node as usize] = E::constant(1.0);
         record.sweep(gradient);
     }
 

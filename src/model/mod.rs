@@ -1,7 +1,24 @@
 //! What a user writes, and the faces under which algorithms see it.
+//!
+//! A [`Model`] declares its parameters in a [`Space`], and its prior and likelihood as statements to a [`LogP`]. Algorithms see it as a
+//! [`Target`], which gives each chain its own evaluator. A density with a hand-written gradient becomes a target by [`WithGradient`].
 
 mod density;
+mod labels;
 mod layout;
+mod log_p;
+mod posterior;
+mod space;
+mod target;
+mod values;
+mod with_gradient;
 
 pub use density::{FromFn, LogDensityGradient};
+pub use labels::Labels;
 pub use layout::Variable;
+pub use log_p::LogP;
+pub use posterior::{Model, Posterior};
+pub use space::Space;
+pub use target::{Evaluator, LogDensityParts, Target};
+pub use values::Values;
+pub use with_gradient::{Density, WithGradient};

@@ -1,0 +1,233 @@
+//! How a distribution family meets data and parameters: one fused node per statement.
+//!
+//! A family writes its density once, for one variate and over any [`Element`]: [`Family::prepare`] holds what depends on the parameters
+//! alone and is called once if all are scalars, [`Family::evaluate`] gives the value and the partial derivatives. The drivers here
+//! broadcast scalars, choose rows, collect edges and check arguments.
+
+use crate::autodiff::{Accumulator, Counts, Element, Operands, Real, Sink};
+use crate::error::DensityError;
+
+/// Which partial derivatives are wanted; constant after inlining, so the others cost nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want<const P: usize> {
+    /// By the variate.
+    pub(crate) variate: bool,
+    /// By each parameter.
+    pub(crate) parameters: [bool; P],
+}
+
+/// A log density at one variate with its partial derivatives. Those not wanted hold anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<E, const P: usize> {
+    pub(crate) value: E,
+    pub(crate) variate: E,
+    pub(crate) parameters: [E; P],
+}
+
+impl<E: Element, const P: usize> Terms<E, P> {
+    /// Zero density: -∞ with derivatives 0.
+    #[inline]
+    pub(crate) fn outside() -> Self {
+        let zero = E::constant(0.0);
+        Self { value: E::constant(f64::NEG_INFINITY), variate: zero, parameters: [zero; P] }
+    }
+}
+
+/// A continuous family with `P` parameters.
+pub(crate) trait Family<const P: usize> {
+    const NAME: &'static str;
+    /// What depends on the parameters alone.
+    type Prepared<E: Element>: Copy;
+
+    /// Checks the parameters and computes what depends on them alone.
+    fn prepare<E: Element>(parameters: [E; P], want: Want<P>) -> Result<Self::Prepared<E>, DensityError>;
+
+    /// The log density at `y`; outside the support [`Terms::outside`].
+    fn evaluate<E: Element>(y: E, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
+}
+
+/// A family on the whole numbers ≥ 0; it leaves `Terms::variate` alone.
+pub(crate) trait CountFamily<const P: usize> {
+    const NAME: &'static str;
+    /// What depends on the parameters alone.
+    type Prepared<E: Element>: Copy;
+
+    /// Checks the parameters and computes what depends on them alone.
+    fn prepare<E: Element>(parameters: [E; P], want: Want<P>) -> Result<Self::Prepared<E>, DensityError>;
+
+    /// The log probability of `k`; outside the support [`Terms::outside`].
+    fn evaluate<E: Element>(k: u64, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
+}
+
+/// Fails unless `holds`, naming the parameter.
+#[inline(always)]
+pub(crate) fn require(
+    holds: bool,
+    distribution: &'static str,
+    parameter: &'static str,
+    value: f64,
+    rule: &'static str,
+) -> Result<(), DensityError> {
+    if holds { Ok(()) } else { Err(DensityError::Parameter { distribution, parameter, value, rule }) }
+}
+
+/// True for a positive finite value.
+#[inline(always)]
+pub(crate) fn is_positive(value: f64) -> bool {
+    value > 0.0 && value < f64::INFINITY
+}
+
+/// Where the terms of a statement go.
+#[derive(Debug)]
+pub(crate) struct Statement<'a, T: Real> {
+    pub(crate) accumulator: &'a mut Accumulator<T>,
+    /// Only these rows, if given.
+    pub(crate) rows: Option<&'a [usize]>,
+    /// Adds each row's value here too, if given; resized to the statement's length.
+    pub(crate) pointwise: Option<&'a mut Vec<f64>>,
+}
+
+impl<'a, T: Real> Statement<'a, T> {
+    pub(crate) fn whole(accumulator: &'a mut Accumulator<T>) -> Self {
+        Self { accumulator, rows: None, pointwise: None }
+    }
+
+    /// Calls `row` for each row, and adds up.
+    #[inline(always)]
+    pub(crate) fn run(
+        self,
+        n: usize,
+        mut row: impl FnMut(usize, &mut T::Sink) -> Result<T::Element, DensityError>,
+    ) -> Result<(), DensityError> {
+        let Self { accumulator, rows, pointwise } = self;
+        let mut total = T::Element::constant(0.0);
+        match (rows, pointwise) {
+            (None, None) => {
+                for i in 0..n {
+                    total += row(i, accumulator.sink_mut())?;
+                }
+            }
+            (Some(rows), None) => {
+                for &i in rows {
+                    total += row(i, accumulator.sink_mut())?;
+                }
+            }
+            (rows, Some(out)) => {
+                out.resize(n, 0.0);
+                for i in 0..n {
+                    if rows.is_none_or(|rows| rows.contains(&i)) {
+                        let value = row(i, accumulator.sink_mut())?;
+                        out[i] += value.value();
+                        total += value;
+                    }
+                }
+            }
+        }
+        accumulator.add_value(total);
+        Ok(())
+    }
+}
+
+/// The common length of a statement's arguments; 1 if all are scalars.
+pub(crate) fn common_length(what: &'static str, lengths: &[Option<usize>]) -> Result<usize, DensityError> {
+    let mut expected = None;
+    for &length in lengths.iter().flatten() {
+        match expected {
+            None => expected = Some(length),
+            Some(expected) if expected != length => return Err(DensityError::Length { what, expected, found: length }),
+            Some(_) => {}
+        }
+    }
+    Ok(expected.unwrap_or(1))
+}
+
+#[inline(always)]
+fn check_variate<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y, i: usize) -> Result<T::Element, DensityError> {
+    let variate = y.at(i);
+    if !Y::TRACKED && variate.value().is_nan() {
+        return Err(DensityError::Data { distribution: name, index: i, value: f64::NAN });
+    }
+    Ok(variate)
+}
+
+fn check_nonempty<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y) -> Result<(), DensityError> {
+    if !Y::TRACKED && T::TRACKED && y.length() == Some(0) {
+        return Err(DensityError::NoData { distribution: name });
+    }
+    Ok(())
+}
+
+macro_rules! drivers {
+    ($continuous:ident, $discrete:ident, $n:literal, $($argument:ident: $type:ident = $k:tt),+) => {
+        /// Adds the log density of every row of a continuous statement.
+        pub(crate) fn $continuous<F: Family<$n>, T, Y, $($type),+>(
+            statement: Statement<'_, T>, y: &Y, $($argument: &$type),+
+        ) -> Result<(), DensityError>
+        where
+            T: Real,
+            Y: Operands<T> + ?Sized,
+            $($type: Operands<T> + ?Sized),+
+        {
+            let n = common_length(F::NAME, &[y.length(), $($argument.length()),+])?;
+            check_nonempty::<T, Y>(F::NAME, y)?;
+            let want = Want { variate: Y::TRACKED, parameters: [$($type::TRACKED),+] };
+            let shared = if $($type::SCALAR)&&+ && n > 0 { Some(F::prepare([$($argument.at(0)),+], want)?) } else { None };
+            let mut y_partial = y.partial();
+            let mut partials = ($($argument.partial(),)+);
+            let Statement { accumulator, rows, pointwise } = statement;
+            Statement { accumulator: &mut *accumulator, rows, pointwise }.run(n, #[inline(always)] |i, sink| {
+                let variate = check_variate::<T, Y>(F::NAME, y, i)?;
+                let prepared = match shared {
+                    Some(prepared) => prepared,
+                    None => F::prepare([$($argument.at(i)),+], want)?,
+                };
+                let terms = F::evaluate(variate, &prepared, want);
+                if Y::TRACKED {
+                    y.collect(i, terms.variate, &mut y_partial, sink);
+                }
+                $(if $type::TRACKED {
+                    $argument.collect(i, terms.parameters[$k], &mut partials.$k, sink);
+                })+
+                Ok(terms.value)
+            })?;
+            y.flush(y_partial, accumulator.sink_mut());
+            $($argument.flush(partials.$k, accumulator.sink_mut());)+
+            Ok(())
+        }
+
+        /// Adds the log probability of every row of a statement about counts.
+        pub(crate) fn $discrete<F: CountFamily<$n>, T, Y, $($type),+>(
+            statement: Statement<'_, T>, y: &Y, $($argument: &$type),+
+        ) -> Result<(), DensityError>
+        where
+            T: Real,
+            Y: Counts + ?Sized,
+            $($type: Operands<T> + ?Sized),+
+        {
+            let n = common_length(F::NAME, &[y.length(), $($argument.length()),+])?;
+            if y.length() == Some(0) {
+                return Err(DensityError::NoData { distribution: F::NAME });
+            }
+            let want = Want { variate: false, parameters: [$($type::TRACKED),+] };
+            let shared = if $($type::SCALAR)&&+ && n > 0 { Some(F::prepare([$($argument.at(0)),+], want)?) } else { None };
+            let mut partials = ($($argument.partial(),)+);
+            let Statement { accumulator, rows, pointwise } = statement;
+            Statement { accumulator: &mut *accumulator, rows, pointwise }.run(n, #[inline(always)] |i, sink| {
+                let prepared = match shared {
+                    Some(prepared) => prepared,
+                    None => F::prepare([$($argument.at(i)),+], want)?,
+                };
+                let terms = F::evaluate(y.count(i), &prepared, want);
+                $(if $type::TRACKED {
+                    $argument.collect(i, terms.parameters[$k], &mut partials.$k, sink);
+                })+
+                Ok(terms.value)
+            })?;
+            $($argument.flush(partials.$k, accumulator.sink_mut());)+
+            Ok(())
+        }
+    };
+}
+drivers!(continuous1, counts1, 1, a: A = 0);
+drivers!(continuous2, counts2, 2, a: A = 0, b: B = 1);
+drivers!(continuous3, counts3, 3, a: A = 0, b: B = 1, c: C = 2);

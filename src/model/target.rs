@@ -1,0 +1,138 @@
+//! What algorithms see: a target with names, and evaluators of it.
+
+use std::collections::BTreeMap;
+
+use super::density::LogDensityGradient;
+use super::layout::Variable;
+use super::values::Values;
+use crate::error::{DensityError, Error};
+use crate::rng::Stream;
+
+/// A log density apart into its two parts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogDensityParts {
+    /// Log prior density, log-Jacobians of the transforms included.
+    pub log_prior: f64,
+    /// Log-likelihood.
+    pub log_likelihood: f64,
+}
+
+/// A target distribution: dimension, names, and one evaluator per chain.
+///
+/// Every [`Model`](super::Model) is one, and so is [`WithGradient`](super::WithGradient) of a hand-written density.
+pub trait Target: Sync {
+    /// Number of unconstrained coordinates.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateVariable`], or what else makes the description of the parameters impossible.
+    fn dim(&self) -> Result<usize, Error>;
+
+    /// An evaluator with its own scratch memory.
+    ///
+    /// # Errors
+    /// As [`Target::dim`].
+    fn evaluator(&self) -> Result<Box<dyn Evaluator + '_>, Error>;
+
+    /// The constrained variables in the order of [`Target::constrain`], with their dimensions named.
+    ///
+    /// # Errors
+    /// As [`Target::dim`].
+    fn variables(&self) -> Result<Vec<Variable>, Error>;
+
+    /// Coordinates along named dimensions.
+    fn coords(&self) -> BTreeMap<String, Vec<String>> {
+        BTreeMap::new()
+    }
+
+    /// Appends the constrained values at a position, in row-major order, variable by variable.
+    ///
+    /// # Errors
+    /// [`DensityError::Dimension`] inside [`Error::Density`] for a position of another length.
+    fn constrain(&self, position: &[f64], out: &mut Vec<f64>) -> Result<(), Error>;
+
+    /// The position of constrained values.
+    ///
+    /// # Errors
+    /// [`Error::MissingVariable`], [`Error::OutsideSupport`].
+    fn unconstrain(&self, values: &Values) -> Result<Vec<f64>, Error>;
+
+    /// Which variable an unconstrained coordinate belongs to.
+    fn coordinate_name(&self, index: usize) -> String {
+        format!("q[{index}]")
+    }
+
+    /// Generated quantities at a position; empty if the target has none.
+    ///
+    /// # Errors
+    /// As [`Target::constrain`].
+    fn generated(&self, _position: &[f64], _rng: &mut Stream) -> Result<Values, Error> {
+        Ok(Values::new())
+    }
+
+    /// One set of simulated observations at a position; empty if the target cannot simulate.
+    ///
+    /// # Errors
+    /// As [`Target::constrain`].
+    fn predict(&self, _position: &[f64], _rng: &mut Stream) -> Result<Values, Error> {
+        Ok(Values::new())
+    }
+}
+
+/// One chain's view of a target: log density and gradient, and its parts.
+pub trait Evaluator: LogDensityGradient {
+    /// Log prior (with Jacobians) and log-likelihood at a position.
+    ///
+    /// # Errors
+    /// As [`LogDensityGradient::log_density`].
+    fn log_density_parts(&mut self, position: &[f64]) -> Result<LogDensityParts, DensityError>;
+
+    /// The parts, and the gradient of log prior + `inverse_temperature` · log-likelihood.
+    ///
+    /// # Errors
+    /// As [`LogDensityGradient::log_density_gradient`].
+    fn tempered_gradient(
+        &mut self,
+        position: &[f64],
+        inverse_temperature: f64,
+        gradient: &mut [f64],
+    ) -> Result<LogDensityParts, DensityError>;
+
+    /// The Hessian of the log density times a direction.
+    ///
+    /// # Errors
+    /// As [`LogDensityGradient::log_density_gradient`].
+    fn hessian_vector(&mut self, position: &[f64], direction: &[f64], out: &mut [f64]) -> Result<(), DensityError>;
+
+    /// Number of observations, where the likelihood is a sum over them.
+    fn n_observations(&self) -> Option<usize> {
+        None
+    }
+
+    /// The log-likelihood of each observation, written to `out`.
+    ///
+    /// # Errors
+    /// As [`LogDensityGradient::log_density`].
+    fn log_likelihood_terms(&mut self, position: &[f64], out: &mut Vec<f64>) -> Result<(), DensityError>;
+
+    /// Log density and gradient with the likelihood estimated from some observations: their sum times N / number of rows.
+    ///
+    /// # Errors
+    /// [`DensityError::Length`] if the model does not say how many observations there are, or a row is none of them.
+    fn minibatch_gradient(&mut self, position: &[f64], rows: &[usize], gradient: &mut [f64]) -> Result<f64, DensityError>;
+
+    /// Log-likelihoods at many positions, stored one after the other; `out` has one entry per position.
+    ///
+    /// # Errors
+    /// A fatal error of any position; a recoverable one gives `NaN` in `out`.
+    fn log_likelihoods(&mut self, positions: &[f64], out: &mut [f64]) -> Result<(), DensityError> {
+        let dim = self.dim();
+        for (position, value) in positions.chunks_exact(dim.max(1)).zip(out) {
+            *value = match self.log_density_parts(position) {
+                Ok(parts) => parts.log_likelihood,
+                Err(error) if error.is_recoverable() => f64::NAN,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(())
+    }
+}
