@@ -1,6 +1,8 @@
 //! Posterity.
 pub mod error;
+pub mod math;
 pub mod model;
+pub mod parallel;
 pub mod rng;
 
 pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};

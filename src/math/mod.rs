@@ -1,0 +1,15 @@
+//! Numerical ground: log-space sums, special functions, running moments, reproducible reductions and vectorised `exp` and `ln`.
+//!
+//! Nothing here knows of probability models. Every function is total: a value outside a function's domain gives NaN, as in [`f64`]'s own
+//! methods, and the callers that face users turn it into a typed error.
+
+pub mod blocks;
+pub mod log_space;
+pub mod moments;
+pub mod special;
+pub mod vectorised;
+
+pub use log_space::{
+    inv_logit, log_add_exp, log_diff_exp, log_inv_logit, log_sum_exp, log1m_exp, log1p_exp, logit, softmax_in_place,
+};
+pub use moments::{RunningCovariance, RunningMoments, RunningVectorMoments};
