@@ -4,6 +4,7 @@ pub mod distributions;
 pub mod error;
 pub mod math;
 pub mod model;
+pub mod parallel;
 pub mod rng;
 pub mod transforms;
 
