@@ -1,5 +1,7 @@
 //! Posterity.
+pub mod adaptation;
 pub mod error;
+pub mod kernels;
 pub mod model;
 pub mod rng;
 
