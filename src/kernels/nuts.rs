@@ -485,7 +485,7 @@ mod tests {
         Nuts::new(NutsConfig::default(), metric, step_size).unwrap()
     }
 
-    fn normal(dim: usize) -> FromFn<impl FnMut(&[f64], &mut [f64]) -> Result<f64, DensityError>> {
+    fn normal(dim: usize) -> impl LogDensityGradient {
         FromFn::new(dim, |q: &[f64], g: &mut [f64]| {
             g.iter_mut().zip(q).for_each(|(g, q)| *g = -q);
             Ok(-0.5 * q.iter().map(|q| q * q).sum::<f64>())
