@@ -1,4 +1,6 @@
 //! Posterity.
+pub mod diagnostics;
+pub mod draws;
 pub mod error;
 pub mod model;
 pub mod rng;
