@@ -1,10 +1,12 @@
 //! Posterity.
-pub mod autodiff;
-pub mod distributions;
-pub mod error;
-pub mod math;
 pub mod adaptation;
+pub mod autodiff;
+pub mod diagnostics;
+pub mod distributions;
+pub mod draws;
+pub mod error;
 pub mod kernels;
+pub mod math;
 pub mod model;
 pub mod parallel;
 pub mod rng;
