@@ -1,5 +1,6 @@
 //! Posterity.
 pub mod error;
+pub mod linalg;
 pub mod math;
 pub mod model;
 pub mod parallel;
