@@ -203,6 +203,16 @@ pub enum Error {
         /// What happened there.
         cause: StartFailure,
     },
+    /// No usable first step size: the acceptance of one leapfrog step never crossed its threshold.
+    #[error(
+        "no first step size found in {max_trials} trials; the last one was {step_size}: the log density is flat or fails around the start point"
+    )]
+    NoStepSize {
+        /// The last step size tried.
+        step_size: f64,
+        /// Number of trials allowed.
+        max_trials: usize,
+    },
     /// A log density failed in a way that cannot be skipped.
     #[error("the log density failed")]
     Density(#[from] DensityError),
@@ -223,6 +233,14 @@ pub enum Error {
         /// The matrix.
         what: &'static str,
         /// Index of the first pivot that is not positive.
+        pivot: usize,
+    },
+    /// A matrix that must be invertible is singular to working precision.
+    #[error("{what} is singular (pivot {pivot})")]
+    Singular {
+        /// The matrix.
+        what: &'static str,
+        /// Index of the first pivot that is zero.
         pivot: usize,
     },
     /// A matrix decomposition did not converge.

@@ -1,35 +1,21 @@
-//! Stub until the ground floor is merged.
-/// 1/√(2π)
+//! Numerical ground: log-space sums, special functions, running moments, reproducible reductions and vectorised `exp` and `ln`.
+//!
+//! Nothing here knows of probability models. Every function is total: a value outside a function's domain gives NaN, as in [`f64`]'s own
+//! methods, and the callers that face users turn it into a typed error.
+
+pub mod blocks;
+pub mod log_space;
+pub mod moments;
+mod polygamma;
+pub mod special;
+pub mod vectorised;
+
+pub use log_space::{
+    inv_logit, log_add_exp, log_diff_exp, log_inv_logit, log_sum_exp, log1m_exp, log1p_exp, logit, softmax_in_place,
+};
+pub use moments::{RunningCovariance, RunningMoments, RunningVectorMoments};
+pub use polygamma::polygamma;
+pub use special::{digamma, ln_beta, ln_choose, ln_factorial, ln_gamma, normal_cdf, trigamma};
+
+/// 1/√(2π), the standard normal density at 0.
 pub const FRAC_1_SQRT_2PI: f64 = 0.398_942_280_401_432_7;
-/// ln Γ
-pub fn ln_gamma(x: f64) -> f64 {
-    statrs::function::gamma::ln_gamma(x)
-}
-/// Φ
-pub fn normal_cdf(x: f64) -> f64 {
-    0.5 * statrs::function::erf::erfc(-x / std::f64::consts::SQRT_2)
-}
-/// ψ⁽ⁿ⁾(x)
-pub fn polygamma(n: u32, x: f64) -> f64 {
-    if n == 0 {
-        return statrs::function::gamma::digamma(x);
-    }
-    let mut x = x;
-    let mut sum = 0.0;
-    let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
-    let factorial: f64 = (1..=n).map(f64::from).product();
-    while x < 20.0 {
-        sum += factorial / x.powi(n as i32 + 1);
-        x += 1.0;
-    }
-    let b = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0, 7.0 / 6.0];
-    let nf = f64::from(n);
-    let mut t = (factorial / nf) / x.powi(n as i32) + factorial / (2.0 * x.powi(n as i32 + 1));
-    let mut coef = factorial * (nf + 1.0) / 2.0; // (2k+n-1)!/(2k)! at k = 1
-    for (i, bk) in b.iter().enumerate() {
-        let k = (i + 1) as f64;
-        t += bk * coef / x.powi(2 * (i as i32 + 1) + n as i32);
-        coef *= (2.0 * k + nf) * (2.0 * k + nf + 1.0) / ((2.0 * k + 1.0) * (2.0 * k + 2.0));
-    }
-    sign * (sum + t)
-}

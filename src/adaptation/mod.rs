@@ -1,0 +1,11 @@
+//! What a kernel learns in warm-up: its step size and its metric.
+
+mod dual_averaging;
+mod metric_estimate;
+mod windows;
+
+pub use dual_averaging::{DualAveraging, DualAveragingConfig};
+pub use metric_estimate::{
+    DrawBuffer, MetricEstimateConfig, MetricForm, estimate_metric, metric_from_gradient,
+};
+pub use windows::Windows;
