@@ -14,6 +14,7 @@ mod target;
 mod values;
 mod with_gradient;
 pub mod zoo;
+mod stubs;
 
 pub use density::{FromFn, LogDensityGradient};
 pub use labels::Labels;
