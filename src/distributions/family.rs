@@ -16,6 +16,11 @@ pub(crate) struct Want<const P: usize> {
     pub(crate) parameters: [bool; P],
 }
 
+impl<const P: usize> Want<P> {
+    /// Only the value.
+    pub(crate) const NOTHING: Self = Self { variate: false, parameters: [false; P] };
+}
+
 /// A log density at one variate with its partial derivatives. Those not wanted hold anything.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms<E, const P: usize> {
@@ -59,6 +64,26 @@ pub(crate) trait CountFamily<const P: usize> {
     fn evaluate<E: Element>(k: u64, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
 }
 
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check<F: Family<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log density of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pdf<F: Family<P>, const P: usize>(y: f64, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(y, &prepared, Want::NOTHING).value)
+}
+
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check_counts<F: CountFamily<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log probability of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pmf<F: CountFamily<P>, const P: usize>(k: u64, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(k, &prepared, Want::NOTHING).value)
+}
+
 /// Fails unless `holds`, naming the parameter.
 #[inline(always)]
 pub(crate) fn require(
@@ -71,9 +96,21 @@ pub(crate) fn require(
     if holds { Ok(()) } else { Err(DensityError::Parameter { distribution, parameter, value, rule }) }
 }
 
+/// Fails unless the value is finite.
+#[inline(always)]
+pub(crate) fn require_finite(distribution: &'static str, parameter: &'static str, value: f64) -> Result<(), DensityError> {
+    require(value.is_finite(), distribution, parameter, value, "finite")
+}
+
+/// Fails unless the value is positive and finite.
+#[inline(always)]
+pub(crate) fn require_positive(distribution: &'static str, parameter: &'static str, value: f64) -> Result<(), DensityError> {
+    require(is_positive(value), distribution, parameter, value, "positive and finite")
+}
+
 /// True for a positive finite value.
 #[inline(always)]
-pub(crate) fn is_positive(value: f64) -> bool {
+fn is_positive(value: f64) -> bool {
     value > 0.0 && value < f64::INFINITY
 }
 
