@@ -193,9 +193,7 @@ impl Standardised {
         if n < 2 {
             return None;
         }
-        let view = |all: &[f64]| {
-            ArrayView2::from_shape((n, dim), &all[start * dim..end * dim]).map(|rows| rows.to_owned()).ok()
-        };
+        let view = |all: &[f64]| ArrayView2::from_shape((n, dim), &all[start * dim..end * dim]).map(|rows| rows.to_owned()).ok();
         let (mut positions, mut gradients) = (view(&draws.positions)?, view(&draws.gradients)?);
         let mut scales = vec![1.0; dim];
         let mut varies = false;
@@ -475,7 +473,13 @@ mod tests {
     fn correlations_are_kept_where_they_matter_and_only_there() {
         let d = 6;
         let correlated = Array2::from_shape_fn((d, d), |(i, j)| {
-            if i == j { if i == 1 { 0.02 } else { 1.0 } } else if (i, j) == (1, 0) { 1.0 } else { 0.0 }
+            if i == j {
+                if i == 1 { 0.02 } else { 1.0 }
+            } else if (i, j) == (1, 0) {
+                1.0
+            } else {
+                0.0
+            }
         });
         let config = MetricEstimateConfig::default();
         let metric = estimate_metric(&gaussian(&correlated, 100, 1), &config).unwrap().unwrap();

@@ -5,7 +5,5 @@ mod metric_estimate;
 mod windows;
 
 pub use dual_averaging::{DualAveraging, DualAveragingConfig};
-pub use metric_estimate::{
-    DrawBuffer, MetricEstimateConfig, MetricForm, estimate_metric, metric_from_gradient,
-};
+pub use metric_estimate::{DrawBuffer, MetricEstimateConfig, MetricForm, estimate_metric, metric_from_gradient};
 pub use windows::Windows;

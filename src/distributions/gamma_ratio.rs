@@ -1,4 +1,6 @@
-//! Differences of ln Γ and of ψ without cancellation for large arguments, generic over the element.
+//! Differences of ln Γ and of ψ without cancellation for large arguments, generic over the element; factorials and products with 0·∞ = 0.
+
+use std::sync::LazyLock;
 
 use super::normal::HALF_LN_2PI;
 use crate::autodiff::Element;
@@ -74,4 +76,26 @@ pub(crate) fn times_ln<E: Element>(c: E, x: E) -> E {
 #[inline(always)]
 pub(crate) fn over<E: Element>(c: E, x: E) -> E {
     if x.value() == 0.0 && c.value() == 0.0 { E::constant(0.0) } else { c / x }
+}
+
+/// k·x with 0·x = 0 for every x.
+#[inline(always)]
+pub(crate) fn times_count<E: Element>(k: u64, x: E) -> E {
+    if k == 0 { E::constant(0.0) } else { x * k as f64 }
+}
+
+/// ln k!, from a table for small k.
+#[inline]
+pub(crate) fn ln_factorial(k: u64) -> f64 {
+    static TABLE: LazyLock<Vec<f64>> = LazyLock::new(|| (0..256).map(crate::math::ln_factorial).collect());
+    match TABLE.get(k as usize) {
+        Some(&value) => value,
+        None => crate::math::ln_factorial(k),
+    }
+}
+
+/// ln of the binomial coefficient, for k ≤ n.
+#[inline]
+pub(crate) fn ln_choose(n: u64, k: u64) -> f64 {
+    if k == 0 || k == n { 0.0 } else { crate::math::ln_choose(n, k) }
 }

@@ -14,7 +14,6 @@ mod target;
 mod values;
 mod with_gradient;
 pub mod zoo;
-mod stubs;
 
 pub use density::{FromFn, LogDensityGradient};
 pub use labels::Labels;
