@@ -9,6 +9,7 @@ mod layout;
 mod log_p;
 mod posterior;
 mod space;
+mod statements;
 mod target;
 mod values;
 mod with_gradient;
