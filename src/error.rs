@@ -147,6 +147,12 @@ pub enum Error {
         /// The length found.
         found: usize,
     },
+    /// An array that must have entries has none.
+    #[error("{what} is empty")]
+    Empty {
+        /// The array.
+        what: &'static str,
+    },
     /// A value that must be finite is not.
     #[error("{what}[{index}] is {value}")]
     NotFinite {
@@ -265,6 +271,20 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         problem: FormatProblem,
+    },
+    /// A field of a structured file is missing or has the wrong type.
+    #[error("field `{field}` must be {rule}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What holds for valid fields, as in "an array of numbers".
+        rule: &'static str,
+    },
+    /// A model is asked for by a name that no model has.
+    #[error("there is no model `{name}`")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
     },
     /// The number of draws does not suffice for what was asked.
     #[error("{what} needs at least {needed} draws per chain, found {found}")]
