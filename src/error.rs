@@ -229,6 +229,14 @@ pub enum Error {
         /// Index of the first pivot that is not positive.
         pivot: usize,
     },
+    /// A matrix that must be invertible is singular to working precision.
+    #[error("{what} is singular (pivot {pivot})")]
+    Singular {
+        /// The matrix.
+        what: &'static str,
+        /// Index of the first pivot that is zero.
+        pivot: usize,
+    },
     /// A matrix decomposition did not converge.
     #[error("{what}: the decomposition did not converge")]
     NoConvergence {

@@ -6,6 +6,7 @@ pub mod distributions;
 pub mod draws;
 pub mod error;
 pub mod kernels;
+pub mod linalg;
 pub mod math;
 pub mod model;
 pub mod parallel;

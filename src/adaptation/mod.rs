@@ -1,5 +1,11 @@
-//! Rules that tune a kernel from what its transitions report; they know nothing of densities.
+//! What a kernel learns in warm-up: its step size and its metric.
 
 mod dual_averaging;
+mod metric_estimate;
+mod windows;
 
 pub use dual_averaging::{DualAveraging, DualAveragingConfig};
+pub use metric_estimate::{
+    DrawBuffer, MetricEstimateConfig, MetricForm, estimate_metric, metric_from_gradient,
+};
+pub use windows::Windows;
