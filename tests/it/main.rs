@@ -1,3 +1,5 @@
 //! Integration tests, in one binary.
 
+mod data;
 mod kernels;
+mod layering;
