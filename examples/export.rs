@@ -88,7 +88,7 @@ fn synthetic_draws() -> posterity::Result<Draws> {
     let mut columns = vec![
         autoregressive(0.0, stream),
         autoregressive(0.98, stream),
-        autoregressive(-0.6, stream).mapv(|z| 1e-9 * z),
+        autoregressive(-0.6, stream).mapv(|z| 1e-5 * z),
         heavy,
         shifted,
         wide,
@@ -119,7 +119,8 @@ fn synthetic_draws() -> posterity::Result<Draws> {
     stats.push("diverging", StatValues::Flag(diverging))?;
     stats.push("energy", StatValues::Float(energy))?;
 
-    let mut attributes = Attributes::new("synthetic", SEED).with_setting("target_acceptance_rate", 0.8);
+    let mut attributes =
+        Attributes::new("synthetic", SEED).with_setting("target_acceptance_rate", 0.8).with_setting("max_tree_depth", 8);
     attributes.n_warmup = 500;
     attributes.warmup_seconds = vec![0.25; N_CHAINS];
     attributes.sampling_seconds = vec![0.5; N_CHAINS];

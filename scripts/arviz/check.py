@@ -8,6 +8,7 @@ import re
 import sys
 
 import arviz as az
+import cmdstanpy
 import numpy as np
 
 RELATIVE_TOLERANCE = 1e-6
@@ -58,13 +59,16 @@ def check_csv(directory, data):
         assert np.array_equal(read.posterior[name].values, values.values), name
     for name in ["lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"]:
         assert np.array_equal(read.sample_stats[name].values, data.sample_stats[name].values), name
-    attributes = read.sample_stats.attrs
-    assert eval(attributes["step_size"])[0] == "0.25", attributes["step_size"]
-    assert eval(attributes["inverse_mass_matrix"])[0] == "[1.0, 2.5, 0.125]", attributes["inverse_mass_matrix"]
-    assert eval(attributes["seed"])[0] == "20" and eval(attributes["num_warmup"])[0] == "500"
-    assert eval(attributes["sampling_time_seconds"])[0] == "0.5"
-
-    import cmdstanpy
+    attributes = read.posterior.attrs
+    for name, expected in [
+        ("step_size", "0.25"),
+        ("inverse_mass_matrix", "[1.0, 2.5, 0.125]"),
+        ("seed", "20"),
+        ("num_warmup", "500"),
+        ("sampling_time_seconds", "0.5"),
+        ("setting_target_acceptance_rate", "0.8"),
+    ]:
+        assert attributes[name] == [expected] * len(paths), (name, attributes[name])
 
     fit = cmdstanpy.from_csv(paths)
     assert np.array_equal(fit.stan_variable("theta"), np.concatenate(data.posterior["theta"].values))
