@@ -225,6 +225,14 @@ impl Metric {
     }
 }
 
+impl DiagonalMetric {
+    /// The diagonal of M⁻¹.
+    #[must_use]
+    pub fn variances(&self) -> &[f64] {
+        &self.variances
+    }
+}
+
 impl LowRankMetric {
     /// Number of directions, k.
     #[must_use]
