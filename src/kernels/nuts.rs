@@ -12,7 +12,7 @@
 //! A trajectory with ends − and + and momentum sum ρ = Σ p makes a U-turn unless ρ·M⁻¹p₋ > 0 and ρ·M⁻¹p₊ > 0; the same is asked of
 //! each half together with the adjoining point of the other half, which catches turns that fit a whole period.
 //!
-//! *Asks* a log density and its gradient. *Costs* `n_steps` gradients and O(d) more per gradient (beside the metric); memory for 5 d
+//! *Asks* a log density and its gradient. *Costs* `n_steps` gradients and O(d) more per gradient (beside the metric); memory for 7 d
 //! numbers per level of the tree.
 //! *References* Hoffman & Gelman 2014, <https://jmlr.org/papers/v15/hoffman14a.html> (arXiv 1111.4246); Betancourt 2017, appendix A,
 //! <https://arxiv.org/abs/1701.02434>; the checks across halves as in Stan since 2.21.
