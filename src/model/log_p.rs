@@ -1,6 +1,6 @@
 //! The sink of a model's log density.
 
-use crate::autodiff::{Accumulator, Real};
+use crate::autodiff::{Accumulator, Jet, Real};
 use crate::distributions::Statement;
 use crate::error::DensityError;
 
@@ -30,6 +30,47 @@ struct Pointwise {
     n_observations: Option<usize>,
     terms: Vec<f64>,
     scratch: Vec<f64>,
+}
+
+/// Takes the terms of a [`LogP::recursion`], each with the number of its observation.
+#[derive(Debug)]
+pub struct RowTerms<'a, T> {
+    /// True if all terms are simply added up.
+    plain: bool,
+    total: T,
+    /// How often each observation counts, if not all do once.
+    counts: Option<Vec<u32>>,
+    pointwise: Option<&'a mut Vec<f64>>,
+}
+
+impl<T: Real> RowTerms<'_, T> {
+    /// Adds a term of observation `row`.
+    #[inline(always)]
+    pub fn add(&mut self, row: usize, term: T) {
+        if self.plain {
+            self.total += term;
+        } else {
+            self.add_chosen(row, term);
+        }
+    }
+
+    #[inline(never)]
+    fn add_chosen(&mut self, row: usize, term: T) {
+        if let Some(counts) = &self.counts {
+            match counts.get(row) {
+                None | Some(0) => return,
+                Some(&count) => self.total += term * f64::from(count),
+            }
+        } else {
+            self.total += term;
+        }
+        if let Some(pointwise) = self.pointwise.as_deref_mut() {
+            if row >= pointwise.len() {
+                pointwise.resize(row + 1, 0.0);
+            }
+            pointwise[row] += term.value();
+        }
+    }
 }
 
 impl<T: Real> Default for LogP<T> {
@@ -115,6 +156,52 @@ impl<T: Real> LogP<T> {
             pointwise.terms[row] += term.value();
         }
         self.accumulator.add(term);
+    }
+
+    /// Adds the terms of a recursion of few parameters over long data, differentiated in forward mode into one node.
+    ///
+    /// `f` gets the inputs as [`Jet`]s, which are [`Real`] like any parameter, and hands each observation's term to [`RowTerms::add`]. Rows
+    /// that are not asked for still run through the recursion, but do not count.
+    ///
+    /// ```
+    /// # use posterity::autodiff::Real;
+    /// # use posterity::model::LogP;
+    /// /// Exponential smoothing: y[t] ~ N(level[t], 1), level[t+1] = level[t] + a (y[t] - level[t]).
+    /// fn smoothing<T: Real>(y: &[f64], level: T, a: T, lp: &mut LogP<T>) {
+    ///     lp.recursion([level, a], |[mut level, a], terms| {
+    ///         for (t, &y) in y.iter().enumerate() {
+    ///             let error = -level + y;
+    ///             terms.add(t, error.square() * -0.5);
+    ///             level += a * error;
+    ///         }
+    ///     });
+    /// }
+    /// ```
+    #[inline(always)]
+    pub fn recursion<const K: usize>(
+        &mut self,
+        inputs: [T; K],
+        f: impl FnOnce([Jet<T::Element, K>; K], &mut RowTerms<'_, Jet<T::Element, K>>),
+    ) {
+        if self.error.is_some() {
+            return;
+        }
+        let jets = std::array::from_fn(|k| Jet::variable(inputs[k].element(), k));
+        let counts = self.rows.as_ref().map(|rows| {
+            let mut counts = vec![0; rows.n_observations];
+            for &row in &rows.chosen {
+                counts[row] += 1;
+            }
+            counts
+        });
+        let pointwise = self.pointwise.as_mut().map(|pointwise| &mut pointwise.terms);
+        let mut terms = RowTerms { plain: counts.is_none() && pointwise.is_none(), total: 0.0.into(), counts, pointwise };
+        f(jets, &mut terms);
+        let total = terms.total;
+        self.accumulator.add_value(total.value);
+        for (input, tangent) in inputs.into_iter().zip(total.tangents) {
+            self.accumulator.push(input, tangent);
+        }
     }
 
     /// Declares the point impossible: the evaluation ends with this error. The first one counts.

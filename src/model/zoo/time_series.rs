@@ -3,7 +3,7 @@
 //! The two recursions have few parameters and long data: [`LogP::recursion`] differentiates them forward into a single node.
 
 use super::{check_data, half_cauchy, normals};
-use crate::autodiff::{DataMatrix, Real, Value};
+use crate::autodiff::{DataMatrix, Jet, Real, Value};
 use crate::error::{Error, check};
 use crate::model::{LogP, Model, Space, Values};
 use crate::rng::Stream;
@@ -252,7 +252,7 @@ impl Model for Garch11 {
 
     fn log_likelihood<T: Real>(&self, p: &Garch11Parameters<T>, lp: &mut LogP<T>) {
         lp.recursion([p.mu, p.alpha0, p.alpha1, p.beta1], |[mu, alpha0, alpha1, beta1], terms| {
-            let mut variance = Real::constant(self.sigma1 * self.sigma1);
+            let mut variance = Jet::from(self.sigma1 * self.sigma1);
             for (t, &y) in self.y.iter().enumerate() {
                 let square = (-mu + y).square();
                 terms.add(t, (variance.ln() + square / variance) * -0.5 - HALF_LN_2PI);
