@@ -91,7 +91,7 @@ pub enum DensityError {
         reason: &'static str,
     },
     /// An error of a hand-written density.
-    #[error("the model failed")]
+    #[error("the model failed: {source}")]
     Model {
         /// Whether the proposal may simply be rejected.
         recoverable: bool,
@@ -146,6 +146,12 @@ pub enum Error {
         expected: usize,
         /// The length found.
         found: usize,
+    },
+    /// An array that must have entries has none.
+    #[error("{what} is empty")]
+    Empty {
+        /// The array.
+        what: &'static str,
     },
     /// A value that must be finite is not.
     #[error("{what}[{index}] is {value}")]
@@ -207,11 +213,17 @@ pub enum Error {
         /// Number of trials allowed.
         max_trials: usize,
     },
+    /// The run was stopped before any draw was made.
+    #[error("stopped after {iterations} iterations, before any draw was made")]
+    Stopped {
+        /// Iterations of the slowest chain, warm-up included.
+        iterations: usize,
+    },
     /// A log density failed in a way that cannot be skipped.
-    #[error("the log density failed")]
+    #[error("the log density failed: {0}")]
     Density(#[from] DensityError),
     /// One chain failed; the others were stopped.
-    #[error("chain {chain}, iteration {iteration}: the run ended")]
+    #[error("chain {chain}, iteration {iteration}: {source}")]
     Chain {
         /// Index of the chain.
         chain: usize,
@@ -259,6 +271,20 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         problem: FormatProblem,
+    },
+    /// A field of a structured file is missing or has the wrong type.
+    #[error("field `{field}` must be {rule}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What holds for valid fields, as in "an array of numbers".
+        rule: &'static str,
+    },
+    /// A model is asked for by a name that no model has.
+    #[error("there is no model `{name}`")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
     },
     /// The number of draws does not suffice for what was asked.
     #[error("{what} needs at least {needed} draws per chain, found {found}")]

@@ -4,7 +4,7 @@
 //! alone and is called once if all are scalars, [`Family::evaluate`] gives the value and the partial derivatives. The drivers here
 //! broadcast scalars, choose rows, collect edges and check arguments.
 
-use crate::autodiff::{Accumulator, Counts, Element, Operands, Real, Sink};
+use crate::autodiff::{Accumulator, Element, Operands, Real};
 use crate::error::DensityError;
 
 /// Which partial derivatives are wanted; constant after inlining, so the others cost nothing.
@@ -14,6 +14,11 @@ pub(crate) struct Want<const P: usize> {
     pub(crate) variate: bool,
     /// By each parameter.
     pub(crate) parameters: [bool; P],
+}
+
+impl<const P: usize> Want<P> {
+    /// Only the value.
+    pub(crate) const NOTHING: Self = Self { variate: false, parameters: [false; P] };
 }
 
 /// A log density at one variate with its partial derivatives. Those not wanted hold anything.
@@ -46,9 +51,11 @@ pub(crate) trait Family<const P: usize> {
     fn evaluate<E: Element>(y: E, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
 }
 
-/// A family on the whole numbers ≥ 0; it leaves `Terms::variate` alone.
+/// A family on whole numbers ≥ 0; it leaves `Terms::variate` alone.
 pub(crate) trait CountFamily<const P: usize> {
     const NAME: &'static str;
+    /// What is observed in a row: a count, or a count with its number of trials.
+    type Observation: Copy;
     /// What depends on the parameters alone.
     type Prepared<E: Element>: Copy;
 
@@ -56,7 +63,47 @@ pub(crate) trait CountFamily<const P: usize> {
     fn prepare<E: Element>(parameters: [E; P], want: Want<P>) -> Result<Self::Prepared<E>, DensityError>;
 
     /// The log probability of `k`; outside the support [`Terms::outside`].
-    fn evaluate<E: Element>(k: u64, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
+    fn evaluate<E: Element>(k: Self::Observation, prepared: &Self::Prepared<E>, want: Want<P>) -> Terms<E, P>;
+}
+
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check<F: Family<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log density of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pdf<F: Family<P>, const P: usize>(y: f64, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(y, &prepared, Want::NOTHING).value)
+}
+
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check_counts<F: CountFamily<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log probability of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pmf<F: CountFamily<P>, const P: usize>(k: F::Observation, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(k, &prepared, Want::NOTHING).value)
+}
+
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check<F: Family<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log density of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pdf<F: Family<P>, const P: usize>(y: f64, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(y, &prepared, Want::NOTHING).value)
+}
+
+/// Fails unless `F` takes these parameters.
+pub(crate) fn check_counts<F: CountFamily<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
+    F::prepare(parameters, Want::NOTHING).map(|_| ())
+}
+
+/// The log probability of `F` for plain numbers; NaN for parameters out of their domain.
+pub(crate) fn ln_pmf<F: CountFamily<P>, const P: usize>(k: u64, parameters: [f64; P]) -> f64 {
+    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(k, &prepared, Want::NOTHING).value)
 }
 
 /// Fails unless `holds`, naming the parameter.
@@ -71,9 +118,21 @@ pub(crate) fn require(
     if holds { Ok(()) } else { Err(DensityError::Parameter { distribution, parameter, value, rule }) }
 }
 
+/// Fails unless the value is finite.
+#[inline(always)]
+pub(crate) fn require_finite(distribution: &'static str, parameter: &'static str, value: f64) -> Result<(), DensityError> {
+    require(value.is_finite(), distribution, parameter, value, "finite")
+}
+
+/// Fails unless the value is positive and finite.
+#[inline(always)]
+pub(crate) fn require_positive(distribution: &'static str, parameter: &'static str, value: f64) -> Result<(), DensityError> {
+    require(is_positive(value), distribution, parameter, value, "positive and finite")
+}
+
 /// True for a positive finite value.
 #[inline(always)]
-pub(crate) fn is_positive(value: f64) -> bool {
+fn is_positive(value: f64) -> bool {
     value > 0.0 && value < f64::INFINITY
 }
 
@@ -141,8 +200,13 @@ pub(crate) fn common_length(what: &'static str, lengths: &[Option<usize>]) -> Re
     Ok(expected.unwrap_or(1))
 }
 
+/// The variate of row `i`, which is not NaN if it is data.
 #[inline(always)]
-fn check_variate<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y, i: usize) -> Result<T::Element, DensityError> {
+pub(crate) fn check_variate<T: Real, Y: Operands<T> + ?Sized>(
+    name: &'static str,
+    y: &Y,
+    i: usize,
+) -> Result<T::Element, DensityError> {
     let variate = y.at(i);
     if !Y::TRACKED && variate.value().is_nan() {
         return Err(DensityError::Data { distribution: name, index: i, value: f64::NAN });
@@ -150,15 +214,21 @@ fn check_variate<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y, i:
     Ok(variate)
 }
 
-fn check_nonempty<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y) -> Result<(), DensityError> {
+/// Fails if the variate is data and there is none.
+pub(crate) fn check_nonempty<T: Real, Y: Operands<T> + ?Sized>(name: &'static str, y: &Y) -> Result<(), DensityError> {
     if !Y::TRACKED && T::TRACKED && y.length() == Some(0) {
         return Err(DensityError::NoData { distribution: name });
     }
     Ok(())
 }
 
-macro_rules! drivers {
-    ($continuous:ident, $discrete:ident, $n:literal, $($argument:ident: $type:ident = $k:tt),+) => {
+/// Fails if nothing is observed.
+pub(crate) fn check_observed(name: &'static str, observed: &[Option<usize>]) -> Result<(), DensityError> {
+    if observed.contains(&Some(0)) { Err(DensityError::NoData { distribution: name }) } else { Ok(()) }
+}
+
+macro_rules! continuous {
+    ($continuous:ident, $n:literal, $($argument:ident: $type:ident = $k:tt),+) => {
         /// Adds the log density of every row of a continuous statement.
         pub(crate) fn $continuous<F: Family<$n>, T, Y, $($type),+>(
             statement: Statement<'_, T>, y: &Y, $($argument: &$type),+
@@ -194,20 +264,28 @@ macro_rules! drivers {
             $($argument.flush(partials.$k, accumulator.sink_mut());)+
             Ok(())
         }
+    };
+}
+continuous!(continuous1, 1, a: A = 0);
+continuous!(continuous2, 2, a: A = 0, b: B = 1);
+continuous!(continuous3, 3, a: A = 0, b: B = 1, c: C = 2);
 
-        /// Adds the log probability of every row of a statement about counts.
-        pub(crate) fn $discrete<F: CountFamily<$n>, T, Y, $($type),+>(
-            statement: Statement<'_, T>, y: &Y, $($argument: &$type),+
+macro_rules! discrete {
+    ($discrete:ident, $n:literal, $($argument:ident: $type:ident = $k:tt),+) => {
+        /// Adds the log probability of every row of a statement about counts; `observed` are the lengths of what is observed.
+        pub(crate) fn $discrete<F: CountFamily<$n>, T, $($type),+>(
+            statement: Statement<'_, T>,
+            observed: &[Option<usize>],
+            observation: impl Fn(usize) -> F::Observation,
+            $($argument: &$type),+
         ) -> Result<(), DensityError>
         where
             T: Real,
-            Y: Counts + ?Sized,
             $($type: Operands<T> + ?Sized),+
         {
-            let n = common_length(F::NAME, &[y.length(), $($argument.length()),+])?;
-            if y.length() == Some(0) {
-                return Err(DensityError::NoData { distribution: F::NAME });
-            }
+            check_observed(F::NAME, observed)?;
+            let rows = if observed.iter().all(Option::is_none) { None } else { Some(common_length(F::NAME, observed)?) };
+            let n = common_length(F::NAME, &[rows, $($argument.length()),+])?;
             let want = Want { variate: false, parameters: [$($type::TRACKED),+] };
             let shared = if $($type::SCALAR)&&+ && n > 0 { Some(F::prepare([$($argument.at(0)),+], want)?) } else { None };
             let mut partials = ($($argument.partial(),)+);
@@ -217,7 +295,7 @@ macro_rules! drivers {
                     Some(prepared) => prepared,
                     None => F::prepare([$($argument.at(i)),+], want)?,
                 };
-                let terms = F::evaluate(y.count(i), &prepared, want);
+                let terms = F::evaluate(observation(i), &prepared, want);
                 $(if $type::TRACKED {
                     $argument.collect(i, terms.parameters[$k], &mut partials.$k, sink);
                 })+
@@ -228,6 +306,5 @@ macro_rules! drivers {
         }
     };
 }
-drivers!(continuous1, counts1, 1, a: A = 0);
-drivers!(continuous2, counts2, 2, a: A = 0, b: B = 1);
-drivers!(continuous3, counts3, 3, a: A = 0, b: B = 1, c: C = 2);
+discrete!(discrete1, 1, a: A = 0);
+discrete!(discrete2, 2, a: A = 0, b: B = 1);

@@ -1,7 +1,7 @@
 //! The sink of a model's log density.
 
-use crate::autodiff::{Accumulator, Counts, Operands, Real};
-use crate::distributions::{self as dist, Statement};
+use crate::autodiff::{Accumulator, Real};
+use crate::distributions::Statement;
 use crate::error::DensityError;
 
 /// Takes the statements of a model: `lp.normal(&y, &mu, &sigma)` adds the log density of every `y[i]`.
@@ -185,19 +185,9 @@ impl<T: Real> LogP<T> {
         }
         Ok(())
     }
-
-    /// y ~ N(mean, sd).
-    pub fn normal<Y, A, B>(&mut self, y: &Y, mean: &A, sd: &B)
-    where
-        Y: Operands<T> + ?Sized,
-        A: Operands<T> + ?Sized,
-        B: Operands<T> + ?Sized,
-    {
-        let n = || length(&[y.length(), mean.length(), sd.length()]);
-        self.statement(n, |s| dist::continuous2::<dist::Normal, T, Y, A, B>(s, y, mean, sd));
-    }
 }
 
-fn length(lengths: &[Option<usize>]) -> usize {
+/// The length of a statement: that of its first argument that has one.
+pub(super) fn length(lengths: &[Option<usize>]) -> usize {
     lengths.iter().flatten().next().copied().unwrap_or(1)
 }

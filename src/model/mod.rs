@@ -9,14 +9,16 @@ mod layout;
 mod log_p;
 mod posterior;
 mod space;
+mod statements;
 mod target;
 mod values;
 mod with_gradient;
+pub mod zoo;
 
 pub use density::{FromFn, LogDensityGradient};
 pub use labels::Labels;
 pub use layout::Variable;
-pub use log_p::LogP;
+pub use log_p::{LogP, RowTerms};
 pub use posterior::{Model, Posterior};
 pub use space::Space;
 pub use target::{Evaluator, LogDensityParts, Target};
