@@ -91,7 +91,7 @@ pub enum DensityError {
         reason: &'static str,
     },
     /// An error of a hand-written density.
-    #[error("the model failed")]
+    #[error("the model failed: {source}")]
     Model {
         /// Whether the proposal may simply be rejected.
         recoverable: bool,
@@ -213,11 +213,17 @@ pub enum Error {
         /// Number of trials allowed.
         max_trials: usize,
     },
+    /// The run was stopped before any draw was made.
+    #[error("stopped after {iterations} iterations, before any draw was made")]
+    Stopped {
+        /// Iterations of the slowest chain, warm-up included.
+        iterations: usize,
+    },
     /// A log density failed in a way that cannot be skipped.
-    #[error("the log density failed")]
+    #[error("the log density failed: {0}")]
     Density(#[from] DensityError),
     /// One chain failed; the others were stopped.
-    #[error("chain {chain}, iteration {iteration}: the run ended")]
+    #[error("chain {chain}, iteration {iteration}: {source}")]
     Chain {
         /// Index of the chain.
         chain: usize,

@@ -8,6 +8,7 @@ pub mod error;
 pub mod kernels;
 pub mod linalg;
 pub mod math;
+pub mod mcmc;
 pub mod model;
 pub mod parallel;
 pub mod rng;

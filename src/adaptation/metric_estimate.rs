@@ -142,6 +142,34 @@ pub fn estimate_metric(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Res
     all.metric(spectrum.as_ref(), cutoff).map(Some)
 }
 
+/// The metric whose M⁻¹ is the sample covariance of the draws' positions, pulled to its diagonal by a weight of d / (n + d): for kernels
+/// without gradients. `None` if the draws do not move, or are too few.
+///
+/// # Errors
+/// What [`Metric::dense`] and [`Metric::diagonal`] report.
+pub fn covariance_metric(draws: &DrawBuffer, max_dense_dim: usize) -> Result<Option<Metric>, Error> {
+    let (n, d) = (draws.len(), draws.dim);
+    if n < 3 {
+        return Ok(None);
+    }
+    let Ok(mut positions) = Array2::from_shape_vec((n, d), draws.positions.clone()) else { return Ok(None) };
+    let sds: Vec<f64> = (0..d).map(|j| centre(positions.column_mut(j))).collect();
+    if !sds.iter().all(|&sd| sd > 0.0 && sd.is_finite()) {
+        return Ok(None);
+    }
+    if d > max_dense_dim {
+        return Metric::diagonal(sds.iter().map(|sd| sd * sd).collect()).map(Some);
+    }
+    let weight = n as f64 / (n + d) as f64;
+    let mut matrix = covariance(&positions);
+    for ((i, j), entry) in matrix.indexed_iter_mut() {
+        if i != j {
+            *entry *= weight;
+        }
+    }
+    Metric::dense(d, matrix.into_iter().collect()).map(Some)
+}
+
 /// Fewest draws for which anything but a diagonal is considered.
 const MIN_DRAWS_FOR_CORRELATIONS: usize = 10;
 /// A less simple form must promise trajectories shorter by this factor.
@@ -239,7 +267,7 @@ impl Standardised {
         let basis = Array2::from_shape_fn((d, m), |(i, j)| basis[j][i]);
         let (a, b) = (covariance(&self.positions.dot(&basis)), covariance(&self.gradients.dot(&basis)));
         // Directions known from few draws are pulled to the diagonal's unit eigenvalue.
-        let pull = 1.0 / self.n() as f64;
+        let pull = 0.05 / self.n() as f64;
         let shrunk = |mut c: Array2<f64>| {
             c.mapv_inplace(|x| x * (1.0 - pull));
             c.diag_mut().mapv_inplace(|x| x + pull);

@@ -5,5 +5,7 @@ mod metric_estimate;
 mod windows;
 
 pub use dual_averaging::{DualAveraging, DualAveragingConfig};
-pub use metric_estimate::{DrawBuffer, MetricEstimateConfig, MetricForm, estimate_metric, metric_from_gradient};
+pub use metric_estimate::{
+    DrawBuffer, MetricEstimateConfig, MetricForm, covariance_metric, estimate_metric, metric_from_gradient,
+};
 pub use windows::Windows;

@@ -10,7 +10,6 @@
 use ndarray::ArrayView2;
 
 use super::chains::{Chains, mean, number, variance};
-use super::quantile::of_sorted;
 use super::ranks::NormalScores;
 
 /// Rank-normalised split R̂: the larger one of bulk and folded.
@@ -45,10 +44,19 @@ pub fn split_rhat(draws: ArrayView2<'_, f64>) -> Option<f64> {
 /// The larger one of bulk and folded R̂; `normalised` are the scores of `split`.
 pub(crate) fn rank_rhat(split: &Chains, normalised: &Chains, scores: &NormalScores) -> Option<f64> {
     let bulk = plain_rhat(normalised)?;
-    let median = of_sorted(&split.sorted(), 0.5);
+    let median = median(split.values());
     let folded = split.map(|x| (x - median).abs())?;
     // All distances may be equal, as for a balanced coin: then the folded R̂ does not exist and the bulk one decides.
     Some(plain_rhat(&scores.normalise(&folded)).map_or(bulk, |tail| bulk.max(tail)))
+}
+
+/// Median of an even number of values, as many as there are in the halves of chains; found without sorting all of them.
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    let middle = values.len() / 2;
+    let (below, &mut above, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    let below = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if below == above { above } else { 0.5 * below + 0.5 * above }
 }
 
 fn plain_rhat(chains: &Chains) -> Option<f64> {

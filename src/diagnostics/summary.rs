@@ -282,3 +282,108 @@ impl Display for Summary {
         self.warnings.iter().try_for_each(|warning| writeln!(f, "  * {warning}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws::{Attributes, Group, SampleStats, StatValues};
+    use crate::model::Variable;
+    use crate::rng::Stream;
+    use ndarray::{Array2, Array3};
+
+    /// Independent normal draws with standard deviations 1, 10⁻³, 10⁶, and a constant; changed by `edit`.
+    fn draws(n_chains: usize, n_draws: usize, edit: impl FnOnce(&mut Array3<f64>, &mut SampleStats, &mut Attributes)) -> Draws {
+        let mut stream = Stream::new(4);
+        let scale = [1.0, 1e-3, 1e6, 0.0];
+        let mut values = Array3::from_shape_fn((n_chains, n_draws, 4), |(_, _, k)| 1.0 + scale[k] * stream.normal());
+        let mut stats = SampleStats::new(n_chains, n_draws);
+        let mut attributes = Attributes::new("nuts", 42);
+        attributes.n_warmup = 500;
+        edit(&mut values, &mut stats, &mut attributes);
+        let variables = vec![Variable::new("mu", &[]), Variable::new("a_long_name_of_a_vector", &[2]), Variable::new("one", &[])];
+        Draws::new(Group::new(variables, values).unwrap(), stats, attributes).unwrap()
+    }
+
+    #[test]
+    fn a_clean_run_says_so_in_one_line() {
+        let summary = draws(4, 500, |_, _, _| {}).summary();
+        assert!(summary.is_trustworthy() && summary.warnings().is_empty());
+        let text = summary.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "nuts: 4 chains x 500 draws after 500 of warm-up, seed 42");
+        assert!(lines[6].starts_with("No warnings: R-hat at most 1.00"), "{text}");
+        assert_eq!(lines.len(), 7);
+        assert!(lines.iter().all(|line| !line.ends_with(' ')), "{text}");
+    }
+
+    #[test]
+    fn rows_are_the_functions_of_the_module() {
+        let draws = draws(4, 101, |_, _, _| {});
+        for row in draws.summary().rows() {
+            let x = draws.element(&row.name).unwrap();
+            assert_eq!(row.mcse_mean, crate::diagnostics::mcse_mean(x));
+            assert_eq!(row.mcse_sd, crate::diagnostics::mcse_sd(x));
+            assert_eq!(row.ess_bulk, crate::diagnostics::ess_bulk(x));
+            assert_eq!(row.ess_tail, crate::diagnostics::ess_tail(x));
+            assert_eq!(row.r_hat, crate::diagnostics::rhat(x));
+            assert_eq!(Some(row.q05), crate::diagnostics::quantile(x, 0.05));
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        type Edit = fn(&mut Array3<f64>, &mut SampleStats, &mut Attributes);
+        let flags = |stats: &mut SampleStats, name| {
+            let set = Array2::from_shape_fn(stats_dim(stats), |(chain, draw)| chain == 1 && draw < 3);
+            stats.push(name, StatValues::Flag(set)).unwrap();
+        };
+        fn stats_dim(stats: &SampleStats) -> (usize, usize) {
+            (stats.n_chains(), stats.n_draws())
+        }
+        let (name, text) = ("a_long_name_of_a_vector[0]", |d: Draws| {
+            let summary = d.summary();
+            assert!(!summary.is_trustworthy());
+            summary.to_string()
+        });
+        let shift: Edit = |values, _, _| values.slice_mut(ndarray::s![3, .., 1]).mapv_inplace(|x| x + 2e-3);
+        let found = draws(4, 500, shift).summary();
+        assert!(matches!(&found.warnings()[0], Warning::Rhat { worst } if worst.len() == 1 && worst[0].name == name));
+        assert!(text(draws(4, 500, shift)).contains(&format!("R-hat is above 1.01 for {name} (1.")));
+
+        let found = text(draws(4, 60, |_, _, _| {}));
+        assert!(found.contains("bulk ESS is below 400 (100 per chain) for "), "{found}");
+        assert!(found.contains("tail ESS is below 400"), "{found}");
+        assert!(!found.contains("for one") && !found.contains(", one ("), "a constant needs no draws: {found}");
+
+        let found = text(draws(4, 500, |values, _, _| values[[0, 0, 0]] = f64::INFINITY));
+        assert!(found.contains("NaN or infinite draws in mu:"), "{found}");
+
+        let found = text(draws(4, 500, |values, _, _| values.index_axis_mut(Axis(0), 2).fill(1.0)));
+        assert!(found.contains("chain 2 did not move"), "{found}");
+
+        let found = text(draws(2, 500, |_, _, attributes| attributes.stopped_early = true));
+        assert!(found.contains("stopped early, after 500 draws") && found.contains("Only 2 chains"), "{found}");
+
+        let found = draws(4, 500, |_, stats, _| flags(stats, "diverging")).summary();
+        assert_eq!(found.warnings(), [Warning::Divergences { count: 3, total: 2000 }]);
+        let found = draws(4, 500, |_, stats, _| flags(stats, "reached_max_treedepth")).summary();
+        assert_eq!(found.warnings(), [Warning::TreeDepth { count: 3, total: 2000 }]);
+        assert!(found.is_trustworthy() && found.to_string().contains("Hint:"));
+
+        let slow = Array2::from_shape_fn((4, 500), |(chain, i)| if chain == 3 { i as f64 } else { (i % 2) as f64 });
+        let found = draws(4, 500, |_, stats, _| stats.push("energy", StatValues::Float(slow)).unwrap()).summary();
+        assert!(matches!(found.warnings(), [Warning::Energy { chains }] if chains.len() == 1 && chains[0].0 == 3));
+
+        for n_draws in [0, 1, 3] {
+            assert!(text(draws(4, n_draws, |_, _, _| {})).contains("too few for any diagnostic"));
+        }
+    }
+
+    #[test]
+    fn long_tables_are_cut_and_the_alternate_form_is_not() {
+        let group = Group::new(vec![Variable::new("x", &[150])], Array3::zeros((4, 10, 150))).unwrap();
+        let summary = Draws::new(group, SampleStats::new(4, 10), Attributes::new("nuts", 1)).unwrap().summary();
+        assert!(summary.to_string().contains("... and 50 more rows"));
+        assert!(format!("{summary:#}").contains("x[149]"));
+    }
+}

@@ -128,3 +128,54 @@ impl Style {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, mean: f64, mcse: Option<f64>, sd: f64) -> SummaryRow {
+        SummaryRow {
+            name: name.to_owned(),
+            mean,
+            sd,
+            mcse_mean: mcse,
+            mcse_sd: mcse,
+            q05: mean - sd,
+            q50: mean,
+            q95: mean + sd,
+            ess_bulk: Some(1234.4),
+            ess_tail: None,
+            r_hat: Some(1.0012),
+        }
+    }
+
+    #[test]
+    fn digits_follow_the_monte_carlo_error_and_points_are_aligned() {
+        let rows = [
+            row("mu", 1.234_567, Some(0.0123), 0.51),
+            row("theta[1]", -123.456, Some(1.7), 30.0),
+            row("tiny", 1.5e-9, Some(2e-11), 1e-9),
+            row("one", 1.0, Some(0.0), 0.0),
+        ];
+        let text = Table::new(&rows).to_string();
+        #[rustfmt::skip]
+        let expected = [
+            "                 mean     mcse         sd  mcse_sd           5%          50%         95%  ess_bulk  ess_tail  r_hat",
+            "mu           1.235     0.012     0.510     0.012       0.725        1.235       1.745         1234         -  1.001",
+            "theta[1]  -123.5       1.7      30.0       1.7      -153.5       -123.5       -93.5           1234         -  1.001",
+            "tiny         1.500e-9  2.0e-11   1.000e-9  2.0e-11     5.00e-10     1.500e-9    2.500e-9      1234         -  1.001",
+            "one          1         0         0         0           1            1           1             1234         -  1.001",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected, "\n{text}");
+    }
+
+    #[test]
+    fn numbers_of_every_size() {
+        assert_eq!(Style::Significant(4).number(0.1), "0.1");
+        assert_eq!(Style::Significant(4).number(123_456.0), "123456");
+        assert_eq!(Style::Significant(4).number(1e-12), "1.000e-12");
+        assert_eq!(Style::Fixed(2).number(f64::NAN), "NaN");
+        assert_eq!(Style::Fixed(2).number(f64::NEG_INFINITY), "-inf");
+        assert_eq!(Style::of(&row("big", 3e9, Some(2e5), 1e7)).number(3e9), "3.00000e9");
+    }
+}

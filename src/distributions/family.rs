@@ -86,26 +86,6 @@ pub(crate) fn ln_pmf<F: CountFamily<P>, const P: usize>(k: F::Observation, param
     F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(k, &prepared, Want::NOTHING).value)
 }
 
-/// Fails unless `F` takes these parameters.
-pub(crate) fn check<F: Family<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
-    F::prepare(parameters, Want::NOTHING).map(|_| ())
-}
-
-/// The log density of `F` for plain numbers; NaN for parameters out of their domain.
-pub(crate) fn ln_pdf<F: Family<P>, const P: usize>(y: f64, parameters: [f64; P]) -> f64 {
-    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(y, &prepared, Want::NOTHING).value)
-}
-
-/// Fails unless `F` takes these parameters.
-pub(crate) fn check_counts<F: CountFamily<P>, const P: usize>(parameters: [f64; P]) -> Result<(), DensityError> {
-    F::prepare(parameters, Want::NOTHING).map(|_| ())
-}
-
-/// The log probability of `F` for plain numbers; NaN for parameters out of their domain.
-pub(crate) fn ln_pmf<F: CountFamily<P>, const P: usize>(k: u64, parameters: [f64; P]) -> f64 {
-    F::prepare(parameters, Want::NOTHING).map_or(f64::NAN, |prepared| F::evaluate(k, &prepared, Want::NOTHING).value)
-}
-
 /// Fails unless `holds`, naming the parameter.
 #[inline(always)]
 pub(crate) fn require(

@@ -15,6 +15,7 @@ use ndarray::{ArrayD, ArrayView2, ArrayViewD, Axis, Dimension as _};
 use serde::{Deserialize, Serialize};
 
 pub use attributes::Attributes;
+pub(crate) use export::write_atomically;
 pub use group::{Group, Observed};
 pub use stats::{SampleStats, Stat, StatValues};
 

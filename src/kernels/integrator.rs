@@ -4,68 +4,72 @@
 //! H(q, p) = −log π(q) + ½ pᵀ M⁻¹ p
 //! p ← p + ε/2 ∇log π(q)        q ← q + ε M⁻¹ p        p ← p + ε/2 ∇log π(q)
 //! ```
-//! *Cost* one gradient and two products with M⁻¹. The energy error over a fixed time is O(ε²).
+//! *Cost* one gradient and one product with M⁻¹. The energy error over a fixed time is O(ε²).
 //! *Reference* Leimkuhler & Reich 2004, <https://doi.org/10.1017/CBO9780511614118>.
 
-use super::{Metric, State, axpy};
+use super::{Metric, State, axpy, dot};
 use crate::error::DensityError;
 use crate::model::LogDensityGradient;
 use crate::rng::Stream;
 
 /// A point in phase space with what the integrator keeps there; all vectors have length d.
-///
-/// ```
-/// use posterity::kernels::{Metric, PhasePoint, State};
-/// use posterity::model::FromFn;
-/// use posterity::rng::Stream;
-/// let mut target = FromFn::new(1, |q: &[f64], g: &mut [f64]| { g[0] = -q[0]; Ok(-0.5 * q[0] * q[0]) });
-/// let metric = Metric::identity(1);
-/// let mut point = PhasePoint::new(1);
-/// point.start(&State::new(&mut target, vec![1.0])?, &metric, &mut Stream::new(1));
-/// let before = point.energy();
-/// let after = point.leapfrog(&mut target, &metric, 0.01)?;
-/// assert!((after - before).abs() < 1e-3);
-/// # Ok::<(), posterity::DensityError>(())
-/// ```
 #[derive(Debug, Clone, Default)]
-pub struct PhasePoint {
-    /// Position q.
-    pub position: Vec<f64>,
-    /// Momentum p.
-    pub momentum: Vec<f64>,
+pub(super) struct PhasePoint {
+    /// q.
+    pub(super) position: Vec<f64>,
+    /// p.
+    pub(super) momentum: Vec<f64>,
     /// M⁻¹ p.
-    pub velocity: Vec<f64>,
+    pub(super) velocity: Vec<f64>,
     /// ∇log π(q).
-    pub gradient: Vec<f64>,
+    pub(super) gradient: Vec<f64>,
+    /// M⁻¹ ∇log π(q), with which the velocity is updated along with the momentum; unused by a diagonal metric.
+    acceleration: Vec<f64>,
     /// log π(q).
-    pub log_density: f64,
+    pub(super) log_density: f64,
     /// ½ pᵀ M⁻¹ p.
-    pub kinetic_energy: f64,
+    kinetic_energy: f64,
 }
 
 impl PhasePoint {
     /// Memory for a point of dimension `dim`, at the origin.
-    #[must_use]
-    pub fn new(dim: usize) -> Self {
+    pub(super) fn new(dim: usize) -> Self {
         let zeros = || vec![0.0; dim];
-        Self { position: zeros(), momentum: zeros(), velocity: zeros(), gradient: zeros(), log_density: 0.0, kinetic_energy: 0.0 }
+        Self {
+            position: zeros(),
+            momentum: zeros(),
+            velocity: zeros(),
+            gradient: zeros(),
+            acceleration: zeros(),
+            log_density: 0.0,
+            kinetic_energy: 0.0,
+        }
     }
 
     /// Moves to `state` with a fresh momentum. The state has dimension d and a gradient.
-    pub fn start(&mut self, state: &State, metric: &Metric, rng: &mut Stream) {
+    pub(super) fn start(&mut self, state: &State, metric: &Metric, rng: &mut Stream) {
         self.position.copy_from_slice(&state.position);
         self.gradient.copy_from_slice(&state.gradient);
         self.log_density = state.log_density;
         metric.sample_momentum(rng, &mut self.momentum);
+        self.complete(metric);
+    }
+
+    /// Computes what follows from momentum and gradient.
+    fn complete(&mut self, metric: &Metric) {
         self.kinetic_energy = metric.kinetic_energy(&self.momentum, &mut self.velocity);
+        if !matches!(metric, Metric::Diagonal(_)) {
+            metric.velocity(&self.gradient, &mut self.acceleration);
+        }
     }
 
     /// Becomes a copy of `other`, without allocating.
-    pub fn copy_from(&mut self, other: &Self) {
+    pub(super) fn copy_from(&mut self, other: &Self) {
         self.position.copy_from_slice(&other.position);
         self.momentum.copy_from_slice(&other.momentum);
         self.velocity.copy_from_slice(&other.velocity);
         self.gradient.copy_from_slice(&other.gradient);
+        self.acceleration.copy_from_slice(&other.acceleration);
         self.log_density = other.log_density;
         self.kinetic_energy = other.kinetic_energy;
     }
@@ -86,8 +90,7 @@ impl PhasePoint {
     }
 
     /// The energy H; +∞ where the density is zero or could not be evaluated, never NaN.
-    #[must_use]
-    pub fn energy(&self) -> f64 {
+    pub(super) fn energy(&self) -> f64 {
         let energy = self.kinetic_energy - self.log_density;
         if energy.is_nan() { f64::INFINITY } else { energy }
     }
@@ -98,17 +101,15 @@ impl PhasePoint {
     ///
     /// # Errors
     /// Fatal errors of the density.
-    pub fn leapfrog(
+    pub(super) fn leapfrog(
         &mut self,
         target: &mut dyn LogDensityGradient,
         metric: &Metric,
         step_size: f64,
     ) -> Result<f64, DensityError> {
         let half = 0.5 * step_size;
-        axpy(half, &self.gradient, &mut self.momentum);
-        metric.velocity(&self.momentum, &mut self.velocity);
-        axpy(step_size, &self.velocity, &mut self.position);
-        self.log_density = if self.position.iter().all(|q| q.is_finite()) {
+        let finite = self.kick_and_drift(metric, half, step_size);
+        self.log_density = if finite {
             match target.log_density_gradient(&self.position, &mut self.gradient) {
                 Ok(value) => value,
                 Err(error) if error.is_recoverable() => f64::NEG_INFINITY,
@@ -120,9 +121,43 @@ impl PhasePoint {
         if self.log_density == f64::NEG_INFINITY {
             return Ok(f64::INFINITY);
         }
-        axpy(half, &self.gradient, &mut self.momentum);
-        self.kinetic_energy = metric.kinetic_energy(&self.momentum, &mut self.velocity);
+        self.kick(metric, half);
         Ok(self.energy())
+    }
+
+    /// p ← p + half ∇, q ← q + ε M⁻¹ p; false if the position is no longer finite. One pass over memory where the metric allows it.
+    fn kick_and_drift(&mut self, metric: &Metric, half: f64, step_size: f64) -> bool {
+        if let Metric::Diagonal(diagonal) = metric {
+            let mut finite = true;
+            let coordinates = diagonal.variances().iter().zip(&mut self.momentum).zip(&self.gradient).zip(&mut self.position);
+            for (((variance, p), g), q) in coordinates {
+                *p += half * g;
+                *q += step_size * (variance * *p);
+                finite &= q.is_finite();
+            }
+            return finite;
+        }
+        axpy(half, &self.gradient, &mut self.momentum);
+        axpy(half, &self.acceleration, &mut self.velocity);
+        axpy(step_size, &self.velocity, &mut self.position);
+        self.position.iter().all(|q| q.is_finite())
+    }
+
+    /// p ← p + half ∇, then velocity and kinetic energy of the new momentum.
+    fn kick(&mut self, metric: &Metric, half: f64) {
+        if let Metric::Diagonal(diagonal) = metric {
+            let coordinates = diagonal.variances().iter().zip(&mut self.momentum).zip(&self.gradient).zip(&mut self.velocity);
+            for (((variance, p), g), v) in coordinates {
+                *p += half * g;
+                *v = variance * *p;
+            }
+            self.kinetic_energy = 0.5 * dot(&self.momentum, &self.velocity);
+        } else {
+            metric.velocity(&self.gradient, &mut self.acceleration);
+            axpy(half, &self.gradient, &mut self.momentum);
+            axpy(half, &self.acceleration, &mut self.velocity);
+            self.kinetic_energy = 0.5 * dot(&self.momentum, &self.velocity);
+        }
     }
 }
 
@@ -163,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn velocity_stays_the_metrics_product() {
+        for metric in metrics() {
+            let mut point = start(&metric);
+            for _ in 0..1000 {
+                point.leapfrog(&mut skewed(), &metric, 0.1).unwrap();
+            }
+            let mut velocity = [0.0; 3];
+            let energy = metric.kinetic_energy(&point.momentum, &mut velocity);
+            assert!((energy - point.kinetic_energy).abs() < 1e-11);
+            velocity.iter().zip(&point.velocity).for_each(|(a, b)| assert!((a - b).abs() < 1e-11));
+        }
+    }
+
+    #[test]
     fn energy_error_is_of_second_order() {
         for metric in metrics() {
             let error = |n: i32| {
@@ -192,6 +241,7 @@ mod tests {
             }
             let state = State::new(&mut skewed(), point.position.clone()).unwrap();
             point.gradient.copy_from_slice(&state.gradient);
+            point.complete(metric);
             point.leapfrog(&mut skewed(), metric, 0.4).unwrap();
             [point.position, point.momentum].concat()
         };
@@ -221,6 +271,7 @@ mod tests {
         let metric = Metric::identity(3);
         let mut point = start(&metric);
         point.momentum[0] = 1e200;
+        point.complete(&metric);
         assert_eq!(point.leapfrog(&mut skewed(), &metric, 1e200).unwrap(), f64::INFINITY);
     }
 }

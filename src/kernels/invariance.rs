@@ -147,6 +147,8 @@ mod tests {
 
     const N: usize = 10_000;
     const TRANSITIONS: usize = 5;
+    // Observed over 200 seeds for each of 8 kernels: of 1600 p-values 180 below 0.1, 15 below 0.01, none below 1e-4. With a million draws
+    // instead of 10,000 every kernel's p-value is above 0.14: a bias, if any, is a tenth of what the tests resolve.
     /// A correct kernel fails with this probability per test at most, a wrong one must stay below its square.
     const LEVEL: f64 = 1e-4;
 

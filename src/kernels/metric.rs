@@ -30,6 +30,7 @@ use crate::rng::Stream;
 /// # Ok::<(), posterity::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub enum Metric {
     /// Variances only.
     Diagonal(DiagonalMetric),
@@ -40,14 +41,14 @@ pub enum Metric {
 }
 
 /// A diagonal inverse mass matrix; built by [`Metric::diagonal`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DiagonalMetric {
     variances: Vec<f64>,
     momentum_scales: Vec<f64>,
 }
 
 /// A dense inverse mass matrix; built by [`Metric::dense`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DenseMetric {
     dim: usize,
     covariance: Vec<f64>,
@@ -56,12 +57,45 @@ pub struct DenseMetric {
 }
 
 /// A low-rank update of a diagonal inverse mass matrix; built by [`Metric::low_rank`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LowRankMetric {
     scales: Vec<f64>,
     /// One eigenvector after the other.
     eigenvectors: Vec<f64>,
     eigenvalues: Vec<f64>,
+}
+
+/// What is saved of a metric; loading checks it as the constructors do and recomputes the rest, to the same bits.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Metric")]
+enum Stored {
+    Diagonal { variances: Vec<f64> },
+    Dense { dim: usize, covariance: Vec<f64> },
+    LowRank { scales: Vec<f64>, eigenvectors: Vec<f64>, eigenvalues: Vec<f64> },
+}
+
+impl From<Metric> for Stored {
+    fn from(metric: Metric) -> Self {
+        match metric {
+            Metric::Diagonal(DiagonalMetric { variances, .. }) => Self::Diagonal { variances },
+            Metric::Dense(DenseMetric { dim, covariance, .. }) => Self::Dense { dim, covariance },
+            Metric::LowRank(LowRankMetric { scales, eigenvectors, eigenvalues }) => {
+                Self::LowRank { scales, eigenvectors, eigenvalues }
+            }
+        }
+    }
+}
+
+impl TryFrom<Stored> for Metric {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Self, Error> {
+        match stored {
+            Stored::Diagonal { variances } => Self::diagonal(variances),
+            Stored::Dense { dim, covariance } => Self::dense(dim, covariance),
+            Stored::LowRank { scales, eigenvectors, eigenvalues } => Self::low_rank(scales, eigenvectors, eigenvalues),
+        }
+    }
 }
 
 /// Largest deviation from orthonormality that [`Metric::low_rank`] accepts.
@@ -92,12 +126,9 @@ impl Metric {
         if dim == 0 {
             return Err(Error::NoParameters);
         }
-        if covariance.len() != dim * dim {
-            return Err(Error::Dimension {
-                what: "entries of the inverse mass matrix",
-                expected: dim * dim,
-                found: covariance.len(),
-            });
+        let expected = dim.saturating_mul(dim);
+        if covariance.len() != expected {
+            return Err(Error::Dimension { what: "entries of the inverse mass matrix", expected, found: covariance.len() });
         }
         check_finite("inverse_mass_matrix", &covariance)?;
         let mut covariance = covariance;
@@ -222,6 +253,14 @@ impl Metric {
     pub fn kinetic_energy(&self, momentum: &[f64], velocity: &mut [f64]) -> f64 {
         self.velocity(momentum, velocity);
         0.5 * dot(momentum, velocity)
+    }
+}
+
+impl DiagonalMetric {
+    /// The diagonal of M⁻¹.
+    #[must_use]
+    pub fn variances(&self) -> &[f64] {
+        &self.variances
     }
 }
 
@@ -363,6 +402,17 @@ mod tests {
             Err(Error::InvalidSetting { value, .. }) if value == 1.0
         ));
         assert!(matches!(Metric::diagonal(vec![]), Err(Error::NoParameters)));
+    }
+
+    #[test]
+    fn saved_metrics_load_to_the_same_bits_and_are_checked() {
+        for (metric, _) in metrics() {
+            let text = serde_json::to_string(&metric).unwrap();
+            assert_eq!(serde_json::from_str::<Metric>(&text).unwrap(), metric);
+        }
+        let bad = r#"{"Diagonal":{"variances":[1.0,-2.0]}}"#;
+        let message = serde_json::from_str::<Metric>(bad).unwrap_err().to_string();
+        assert!(message.starts_with("inverse_mass_matrix[1]: -2 is outside the support"), "{message}");
     }
 
     #[test]

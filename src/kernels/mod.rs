@@ -20,12 +20,13 @@ mod step_size;
 use serde::{Deserialize, Serialize};
 
 pub use hmc::{Hmc, HmcConfig, HmcInfo, TrajectoryLength};
-pub use integrator::PhasePoint;
 pub use mala::{Mala, MalaInfo};
 pub use metric::{DenseMetric, DiagonalMetric, LowRankMetric, Metric};
 pub use nuts::{Nuts, NutsConfig, NutsInfo};
 pub use random_walk::{RandomWalk, RandomWalkInfo};
 pub use step_size::{StepSizeSearch, initial_step_size};
+
+use integrator::PhasePoint;
 
 use crate::error::DensityError;
 use crate::model::LogDensityGradient;
@@ -112,17 +113,17 @@ fn log_add_exp(a: f64, b: f64) -> f64 {
     high + (low - high).exp().ln_1p()
 }
 
-/// x·y, in four lanes.
+/// x·y, in eight lanes.
 fn dot(x: &[f64], y: &[f64]) -> f64 {
-    let mut lanes = [0.0; 4];
-    let (mut xs, mut ys) = (x.chunks_exact(4), y.chunks_exact(4));
+    let mut lanes = [0.0; 8];
+    let (mut xs, mut ys) = (x.chunks_exact(8), y.chunks_exact(8));
     for (a, b) in (&mut xs).zip(&mut ys) {
-        for i in 0..4 {
+        for i in 0..8 {
             lanes[i] += a[i] * b[i];
         }
     }
     let tail: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(a, b)| a * b).sum();
-    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]) + tail
+    lanes.iter().sum::<f64>() + tail
 }
 
 /// y += a x.

@@ -12,7 +12,7 @@
 //! A trajectory with ends − and + and momentum sum ρ = Σ p makes a U-turn unless ρ·M⁻¹p₋ > 0 and ρ·M⁻¹p₊ > 0; the same is asked of
 //! each half together with the adjoining point of the other half, which catches turns that fit a whole period.
 //!
-//! *Asks* a log density and its gradient. *Costs* `n_steps` gradients and O(d) more per gradient (beside the metric); memory for 5 d
+//! *Asks* a log density and its gradient. *Costs* `n_steps` gradients and O(d) more per gradient (beside the metric); memory for 7 d
 //! numbers per level of the tree.
 //! *References* Hoffman & Gelman 2014, <https://jmlr.org/papers/v15/hoffman14a.html> (arXiv 1111.4246); Betancourt 2017, appendix A,
 //! <https://arxiv.org/abs/1701.02434>; the checks across halves as in Stan since 2.21.
@@ -205,7 +205,7 @@ impl Kernel for Nuts {
             let go_forward = walk.coin();
             if go_forward != forward {
                 swap(front, back);
-                swap(&mut tree.first, &mut tree.last);
+                tree.reverse();
                 swap(&mut front_index, &mut back_index);
                 forward = go_forward;
             }
@@ -338,9 +338,7 @@ impl Walk<'_> {
             swap(&mut first.proposal, &mut second.proposal);
         }
         first.log_weight = total;
-        axpy(1.0, &second.momentum_sum, &mut first.momentum_sum);
-        swap(&mut first.last, &mut second.last);
-        first.is_leaf = false;
+        first.append(second);
         !turns
     }
 }
@@ -369,9 +367,10 @@ struct Proposal {
     index: i64,
 }
 
-/// A stretch of the trajectory, summed up; `last` is the end that grows.
+/// A stretch of the trajectory, summed up; the last end is the one that grows.
 #[derive(Debug, Clone, Default)]
 struct Tree {
+    /// A single point: `first` is then both ends, its momentum the sum, and `last` and `momentum_sum` are stale.
     is_leaf: bool,
     first: End,
     last: End,
@@ -410,27 +409,51 @@ impl Tree {
     fn set_summary(&mut self, point: &PhasePoint, log_weight: f64) {
         self.is_leaf = true;
         self.first.copy_from(point);
-        self.last.copy_from(point);
-        self.momentum_sum.copy_from_slice(&point.momentum);
         self.log_weight = log_weight;
+    }
+
+    fn last(&self) -> &End {
+        if self.is_leaf { &self.first } else { &self.last }
+    }
+
+    fn momentum_sum(&self) -> &[f64] {
+        if self.is_leaf { &self.first.momentum } else { &self.momentum_sum }
+    }
+
+    /// Makes the other end the one that grows.
+    fn reverse(&mut self) {
+        if !self.is_leaf {
+            swap(&mut self.first, &mut self.last);
+        }
+    }
+
+    /// Takes over the far end and the momenta of the adjoining `other`.
+    fn append(&mut self, other: &mut Self) {
+        if self.is_leaf {
+            self.momentum_sum.copy_from_slice(&self.first.momentum);
+        }
+        axpy(1.0, other.momentum_sum(), &mut self.momentum_sum);
+        swap(&mut self.last, if other.is_leaf { &mut other.first } else { &mut other.last });
+        self.is_leaf = false;
     }
 
     /// True if this tree and the adjoining `other` make a U-turn together, or either with the next point of the other.
     fn turns_with(&self, other: &Self) -> bool {
-        let goes_on = |sum: [&[f64]; 2], first: &End, last: &End| sum_products(sum, &first.velocity, &last.velocity);
-        let whole = goes_on([&self.momentum_sum, &other.momentum_sum], &self.first, &other.last);
-        if !whole {
+        let goes_on = |x: &[f64], y: &[f64], first: &End, last: &End| sum_points_along(x, y, &first.velocity, &last.velocity);
+        let (sum, other_sum) = (self.momentum_sum(), other.momentum_sum());
+        let (last, other_last) = (self.last(), other.last());
+        if !goes_on(sum, other_sum, &self.first, other_last) {
             return true;
         }
-        // For two single points these are the same check.
-        !((self.is_leaf && other.is_leaf)
-            || (goes_on([&self.momentum_sum, &other.first.momentum], &self.first, &other.first)
-                && goes_on([&self.last.momentum, &other.momentum_sum], &self.last, &other.last)))
+        if self.is_leaf && other.is_leaf {
+            return false; // the other two checks are the same
+        }
+        !(goes_on(sum, &other.first.momentum, &self.first, &other.first) && goes_on(&last.momentum, other_sum, last, other_last))
     }
 }
 
 /// True if (x + y)·u > 0 and (x + y)·v > 0; false for NaN.
-fn sum_products([x, y]: [&[f64]; 2], u: &[f64], v: &[f64]) -> bool {
+fn sum_points_along(x: &[f64], y: &[f64], u: &[f64], v: &[f64]) -> bool {
     const LANES: usize = 4;
     let (mut with_u, mut with_v) = ([0.0; LANES], [0.0; LANES]);
     let n = u.len();

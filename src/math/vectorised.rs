@@ -167,7 +167,8 @@ dispatched! {
     /// ```
     /// let mut x = [0.0, f64::NEG_INFINITY, 1.0];
     /// posterity::math::vectorised::exp_in_place(&mut x);
-    /// assert_eq!(x, [1.0, 0.0, std::f64::consts::E]);
+    /// assert_eq!(x[..2], [1.0, 0.0]);
+    /// assert!((x[2] - std::f64::consts::E).abs() < 1e-15);
     /// ```
     pub fn exp_in_place(x: &mut [f64]) {
         for v in x.iter_mut() {

@@ -125,6 +125,19 @@ impl<M: Model> Target for M {
         format!("q[{index}]")
     }
 
+    fn label(&self, variable: Variable) -> Variable {
+        let mut labels = Labels::default();
+        self.labels(&mut labels);
+        labels.apply(variable)
+    }
+
+    fn sample_prior(&self, rng: &mut Stream) -> Result<Option<Values>, Error> {
+        guarded(|| {
+            let mut out = Values::new();
+            Model::sample_prior(self, rng, &mut out).then_some(out)
+        })
+    }
+
     fn generated(&self, position: &[f64], rng: &mut Stream) -> Result<Values, Error> {
         let parameters = parameters_at(self, position, None)?;
         guarded(|| {

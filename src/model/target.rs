@@ -61,6 +61,19 @@ pub trait Target: Sync {
         format!("q[{index}]")
     }
 
+    /// A generated or simulated variable with its dimensions named.
+    fn label(&self, variable: Variable) -> Variable {
+        variable
+    }
+
+    /// One exact draw of the constrained parameters from the prior, or `None` if the target offers none.
+    ///
+    /// # Errors
+    /// What the model's code makes go wrong.
+    fn sample_prior(&self, _rng: &mut Stream) -> Result<Option<Values>, Error> {
+        Ok(None)
+    }
+
     /// Generated quantities at a position; empty if the target has none.
     ///
     /// # Errors

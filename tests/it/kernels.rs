@@ -126,3 +126,30 @@ fn dual_averaging_steers_nuts_to_its_target() {
     // standard error of 0.01.
     assert!(mean > 0.77 && mean < 0.90, "{mean}");
 }
+
+/// The last coordinates after ten transitions: a change of any of these is a change of every user's results.
+#[test]
+fn golden_first_outputs() {
+    fn run<K: Kernel>(mut kernel: K) -> f64 {
+        let (mut target, mut rng) = (target(), Stream::new(4));
+        let mut state = State::new(&mut target, vec![0.0; 5]).unwrap();
+        (0..10).for_each(|_| drop(kernel.step(&mut state, &mut target, &mut rng).unwrap()));
+        state.position[4]
+    }
+    let [diagonal, dense, low_rank] = metrics();
+    let found = [
+        run(Nuts::new(NutsConfig::default(), diagonal.clone(), 0.3).unwrap()),
+        run(Nuts::new(NutsConfig::default(), dense, 0.3).unwrap()),
+        run(Nuts::new(NutsConfig::default(), low_rank, 0.3).unwrap()),
+        run(Hmc::new(HmcConfig::default(), diagonal.clone(), 0.3).unwrap()),
+        run(Mala::new(diagonal.clone(), 0.5).unwrap()),
+        run(RandomWalk::new(diagonal, 0.5).unwrap()),
+    ];
+    // 1e-9: exp and ln may differ in the last bit between C libraries.
+    for (found, expected) in found.into_iter().zip(GOLDEN) {
+        assert!((found - expected).abs() < 1e-9, "{found:?}");
+    }
+}
+
+const GOLDEN: [f64; 6] =
+    [-0.864042888313618, 1.3936757986126747, 0.049800769822785, 0.45502513703803865, -1.1759231668059105, -1.1167425164536149];

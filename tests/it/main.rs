@@ -1,4 +1,6 @@
 //! Integration tests, in one binary.
 
+mod data;
 mod kernels;
+mod layering;
 mod zoo;

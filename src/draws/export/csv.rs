@@ -85,15 +85,28 @@ impl Draws {
         writeln!(out, "#     thin = 1 (Default)")?;
         writeln!(out, "#     adapt")?;
         writeln!(out, "#       engaged = {}", u8::from(attributes.n_warmup > 0))?;
-        writeln!(out, "#     algorithm = hmc (Default)")?;
-        writeln!(out, "#       hmc")?;
-        writeln!(out, "#         engine = nuts (Default)")?;
-        writeln!(out, "#         metric = diag_e (Default)")?;
+        // CmdStan's words for a sampler with a step size; "fixed_param" is its word for any other one.
+        if attributes.step_sizes.is_empty() {
+            writeln!(out, "#     algorithm = fixed_param")?;
+        } else {
+            let depth = attributes.settings.iter().find(|(name, _)| name == "max_tree_depth").map_or("10", |(_, value)| value);
+            let metric = if attributes.inverse_mass_matrices.is_empty() { "unit_e" } else { "diag_e (Default)" };
+            writeln!(out, "#     algorithm = hmc (Default)")?;
+            writeln!(out, "#       hmc")?;
+            writeln!(out, "#         engine = nuts (Default)")?;
+            writeln!(out, "#           nuts")?;
+            writeln!(out, "#             max_depth = {}", single_line(depth))?;
+            writeln!(out, "#         metric = {metric}")?;
+        }
         writeln!(out, "# id = {}", chain + 1)?;
         writeln!(out, "# random")?;
         writeln!(out, "#   seed = {}", attributes.seed)?;
         writeln!(out, "# sampler = {}", single_line(&attributes.sampler))?;
-        attributes.settings.iter().try_for_each(|(name, value)| writeln!(out, "# {} = {}", single_line(name), single_line(value)))
+        // The prefix keeps a setting from being read as one of CmdStan's.
+        let settings = attributes.settings.iter();
+        settings
+            .map(|(name, value)| (single_line(name), single_line(value)))
+            .try_for_each(|(name, value)| writeln!(out, "# setting_{name} = {value}"))
     }
 
     fn csv_adaptation(&self, out: &mut impl Write, chain: usize) -> io::Result<()> {
@@ -200,7 +213,7 @@ mod tests {
         assert_eq!(lines[1], "-1.5,3,1,0.0,1.0,4.0,2.0,5.0,3.0,6.0");
         assert!(text(1).contains("\nnan,4,0,-inf,-inf"));
         assert!(text(1).contains("# Step size = 0.5\n# Diagonal elements of inverse mass matrix:\n# 1.0, 2.5\n"));
-        assert!(text(0).contains("\n# target = 0.8\n"));
+        assert!(text(0).contains("\n# setting_target = 0.8\n"));
     }
 
     #[test]

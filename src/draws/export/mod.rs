@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// Creates or replaces a file with what `write` writes, or leaves everything as it was.
-fn write_atomically(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
+pub(crate) fn write_atomically(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
     let fail = |source| Error::Io { path: path.to_owned(), source };
     let temporary = temporary_path(path).map_err(fail)?;
     let result = File::create(&temporary).and_then(|file| {
