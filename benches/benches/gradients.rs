@@ -34,10 +34,7 @@ fn main() -> Result<ExitCode, posterity::Error> {
             },
         );
         let gate = case.gate.map_or("-".to_owned(), |g| format!("{g:.1}"));
-        println!(
-            "{:<27} {:>9.2} {:>9.2} {:>7.2} {:>6}",
-            case.name, comparison.first, comparison.second, comparison.ratio, gate
-        );
+        println!("{:<27} {:>9.2} {:>9.2} {:>7.2} {:>6}", case.name, comparison.first, comparison.second, comparison.ratio, gate);
         passed &= case.gate.is_none_or(|gate| comparison.ratio <= gate);
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

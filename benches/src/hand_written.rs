@@ -313,9 +313,13 @@ impl HandWritten for Mixture {
         let by_theta = (weight1 + 4.0) / theta - (weight2 + 4.0) / (1.0 - theta);
         gradient[4] = by_theta * theta * (1.0 - theta) + 1.0 - 2.0 * theta;
         // B(5, 5) = 1/630
-        let prior = log_normal_density(mu1, 2.0) + log_normal_density(mu2, 2.0)
-            + log_normal_density(sigma1, 2.0) + log_normal_density(sigma2, 2.0) + 2.0 * LN_2
-            + 4.0 * (theta * (1.0 - theta)).ln() + 630.0_f64.ln();
+        let prior = log_normal_density(mu1, 2.0)
+            + log_normal_density(mu2, 2.0)
+            + log_normal_density(sigma1, 2.0)
+            + log_normal_density(sigma2, 2.0)
+            + 2.0 * LN_2
+            + 4.0 * (theta * (1.0 - theta)).ln()
+            + 630.0_f64.ln();
         total + prior + q[1] + q[2] + q[3] + (theta * (1.0 - theta)).ln()
     }
 }

@@ -11,7 +11,8 @@ use posterity::rng::{Purpose, Stream};
 
 /// Every model of the zoo, on small made-up data.
 fn zoo() -> Vec<(&'static str, Box<dyn Target>)> {
-    let series = |n: usize, offset: f64| -> Vec<f64> { (0..n).map(|t| offset + (1.7 * t as f64).sin() + 0.05 * t as f64).collect() };
+    let series =
+        |n: usize, offset: f64| -> Vec<f64> { (0..n).map(|t| offset + (1.7 * t as f64).sin() + 0.05 * t as f64).collect() };
     let positive = |n: usize| -> Vec<f64> { series(n, 0.0).iter().map(|x| x.exp()).collect() };
     let x = || {
         let columns: Vec<Vec<f64>> = (0..3).map(|k| (0..12).map(|i| (f64::from(i) * 0.8 + k as f64).cos()).collect()).collect();
@@ -46,7 +47,10 @@ fn zoo() -> Vec<(&'static str, Box<dyn Target>)> {
 
 /// Three positions with coordinates from N(0, 0.5²).
 fn positions(dim: usize) -> Vec<Vec<f64>> {
-    (0..3).map(|k| Stream::keyed(11, Purpose::Simulation, k, 0)).map(|mut s| (0..dim).map(|_| 0.5 * s.normal()).collect()).collect()
+    (0..3)
+        .map(|k| Stream::keyed(11, Purpose::Simulation, k, 0))
+        .map(|mut s| (0..dim).map(|_| 0.5 * s.normal()).collect())
+        .collect()
 }
 
 /// Central differences of f along each coordinate, extrapolated from steps h and h/2: error O(h⁴) and rounding 1e-16 |f| / h.
@@ -104,7 +108,8 @@ fn hessian_products_are_slopes_of_the_gradient() {
             let mut slope = |h: f64| -> Vec<f64> {
                 along(h).iter().zip(along(-h)).map(|(above, below)| (above - below) / (2.0 * h)).collect()
             };
-            let expected: Vec<f64> = slope(5e-4).iter().zip(slope(1e-3)).map(|(fine, coarse)| (4.0 * fine - coarse) / 3.0).collect();
+            let expected: Vec<f64> =
+                slope(5e-4).iter().zip(slope(1e-3)).map(|(fine, coarse)| (4.0 * fine - coarse) / 3.0).collect();
             assert_close(name, "Hessian product", &product, &expected, 1e-7);
         }
     }

@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use posterity::model::zoo::posteriordb::ReferencePosterior;
 use serde_json::Value as Json;
 
-use super::data_folder;
+use crate::data;
 
 /// Number of half-priors, each of which carries ln 2 here and not in the fixtures. `None`: not in the zoo.
 fn n_half_priors(name: &str) -> Option<usize> {
@@ -26,13 +26,15 @@ fn numbers(json: &Json) -> Vec<f64> {
 
 #[test]
 fn densities_agree_with_stan() {
-    let Some(folder) = data_folder("densities_agree_with_stan") else { return };
-    let text = std::fs::read_to_string(folder.join("posteriordb_logp_fixtures.json")).unwrap();
+    let (Some(fixtures), Some(folder)) = (data::path("posteriordb_logp_fixtures.json"), data::path("posteriordb")) else {
+        return;
+    };
+    let text = std::fs::read_to_string(fixtures).unwrap();
     let fixtures: Json = serde_json::from_str(&text).unwrap();
     let mut n_checked = 0;
     for (name, fixture) in fixtures.as_object().unwrap() {
         let Some(n_half) = n_half_priors(name) else { continue };
-        let posterior = ReferencePosterior::read(folder.join(format!("posteriordb/{name}.json"))).unwrap();
+        let posterior = ReferencePosterior::read(folder.join(format!("{name}.json"))).unwrap();
         let mut evaluator = posterior.target.evaluator().unwrap();
         for point in fixture["points"].as_array().unwrap() {
             let position = numbers(&point["x"]);
@@ -64,10 +66,10 @@ fn densities_agree_with_stan() {
 /// at a position with these constrained means the density and its gradient are finite.
 #[test]
 fn all_reference_posteriors_are_read() {
-    let Some(folder) = data_folder("all_reference_posteriors_are_read") else { return };
+    let Some(folder) = data::path("posteriordb") else { return };
     let mut n_read = 0;
     let mut unknown = Vec::new();
-    for entry in std::fs::read_dir(folder.join("posteriordb")).unwrap() {
+    for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let posterior = match ReferencePosterior::read(&path) {
             Ok(posterior) => posterior,
