@@ -38,7 +38,7 @@ impl Dirichlet {
     /// The log density at `y`; -∞ unless `y` is a simplex (its sum may err by 1e-8).
     ///
     /// # Errors
-    /// [`DensityError::Length`] if `y` has another length than the concentration, [`DensityError::Data`] if it holds a NaN.
+    /// [`DensityError::Length`] if `y` has another length than the concentration.
     pub fn ln_pdf(&self, y: &[f64]) -> Result<f64, DensityError> {
         let mut node = Accumulator::<Value>::new();
         dirichlet(Statement::whole(&mut node), y, &self.concentration)?;
