@@ -86,9 +86,7 @@ mod tests {
             let mut values = Values::new();
             assert!(model.sample_prior(&mut rng, &mut values), "{name}");
             let position = model.unconstrain(&values).unwrap();
-            let result = evaluator.tempered_gradient(&position, 0.0, &mut gradient);
-            // Zero density and overflow of the likelihood, which counts nothing here, may happen far out.
-            result.unwrap();
+            evaluator.tempered_gradient(&position, 0.0, &mut gradient).unwrap();
             for k in 0..dim {
                 sum[k] += gradient[k];
                 squares[k] += gradient[k] * gradient[k];
