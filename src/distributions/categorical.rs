@@ -5,7 +5,7 @@ use rand_distr::{Distribution, StandardUniform};
 
 use super::bernoulli::require_probability;
 use super::family::{Statement, check_observed, require};
-use crate::autodiff::{Accumulator, Counts, Element, Operands, Real, Value};
+use crate::autodiff::{Counts, Element, Operands, Real, Value};
 use crate::error::DensityError;
 
 /// Categorical(probabilities): log probability ln p\[k\] of the categories k = 0, …, K - 1.

@@ -146,19 +146,17 @@ impl<'a, T: Real> Statement<'a, T> {
                     total += row(i, accumulator.sink_mut())?;
                 }
             }
-            (Some(rows), None) => {
-                for &i in rows {
-                    total += row(i, accumulator.sink_mut())?;
+            (rows, mut pointwise) => {
+                if let Some(out) = &mut pointwise {
+                    out.resize(n, 0.0);
                 }
-            }
-            (rows, Some(out)) => {
-                out.resize(n, 0.0);
-                for i in 0..n {
-                    if rows.is_none_or(|rows| rows.contains(&i)) {
-                        let value = row(i, accumulator.sink_mut())?;
+                for k in 0..rows.map_or(n, <[usize]>::len) {
+                    let i = rows.map_or(k, |rows| rows[k]);
+                    let value = row(i, accumulator.sink_mut())?;
+                    if let Some(out) = &mut pointwise {
                         out[i] += value.value();
-                        total += value;
                     }
+                    total += value;
                 }
             }
         }
@@ -180,7 +178,8 @@ pub(crate) fn common_length(what: &'static str, lengths: &[Option<usize>]) -> Re
     Ok(expected.unwrap_or(1))
 }
 
-/// The variate of row `i`, which is not NaN if it is data.
+/// The variate of row `i`, which is not NaN if it is data. Without derivatives data and parameters look alike: a NaN then makes the
+/// density NaN.
 #[inline(always)]
 pub(crate) fn check_variate<T: Real, Y: Operands<T> + ?Sized>(
     name: &'static str,
@@ -188,7 +187,7 @@ pub(crate) fn check_variate<T: Real, Y: Operands<T> + ?Sized>(
     i: usize,
 ) -> Result<T::Element, DensityError> {
     let variate = y.at(i);
-    if !Y::TRACKED && variate.value().is_nan() {
+    if T::TRACKED && !Y::TRACKED && variate.value().is_nan() {
         return Err(DensityError::Data { distribution: name, index: i, value: f64::NAN });
     }
     Ok(variate)

@@ -43,7 +43,7 @@ impl MultiNormal {
     /// The log density at `y`.
     ///
     /// # Errors
-    /// [`DensityError::Length`] if `y` has another length than the mean, [`DensityError::Data`] if it holds a NaN.
+    /// [`DensityError::Length`] if `y` has another length than the mean.
     pub fn ln_pdf(&self, y: &[f64]) -> Result<f64, DensityError> {
         let mut node = Accumulator::<Value>::new();
         multi_normal_cholesky(Statement::whole(&mut node), y, &self.mean, &self.factor)?;
