@@ -1,1 +1,5 @@
-//! Benchmarks of the crate `posterity`; see the `benches/` targets.
+//! What the benchmarks share: gradients written by hand, data, and a stopwatch that compares two functions.
+
+pub mod cases;
+pub mod hand_written;
+pub mod stopwatch;

@@ -35,7 +35,7 @@ impl<E: Element, const K: usize> Jet<E, K> {
 
     #[inline(always)]
     fn chain(self, value: E, derivative: E) -> Self {
-        Self { value, tangents: self.tangents.map(|t| t * derivative) }
+        Self { value, tangents: std::array::from_fn(|k| self.tangents[k] * derivative) }
     }
 
     #[inline(always)]
@@ -78,7 +78,7 @@ impl<E: Element, const K: usize> Neg for Jet<E, K> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Self { value: -self.value, tangents: self.tangents.map(|t| -t) }
+        Self { value: -self.value, tangents: std::array::from_fn(|k| -self.tangents[k]) }
     }
 }
 impl<E: Element, const K: usize> Add<f64> for Jet<E, K> {
@@ -99,14 +99,14 @@ impl<E: Element, const K: usize> Mul<f64> for Jet<E, K> {
     type Output = Self;
     #[inline(always)]
     fn mul(self, other: f64) -> Self {
-        Self { value: self.value * other, tangents: self.tangents.map(|t| t * other) }
+        Self { value: self.value * other, tangents: std::array::from_fn(|k| self.tangents[k] * other) }
     }
 }
 impl<E: Element, const K: usize> Div<f64> for Jet<E, K> {
     type Output = Self;
     #[inline(always)]
     fn div(self, other: f64) -> Self {
-        Self { value: self.value / other, tangents: self.tangents.map(|t| t / other) }
+        Self { value: self.value / other, tangents: std::array::from_fn(|k| self.tangents[k] / other) }
     }
 }
 super::real::assign_operators!([E: Element, const K: usize] Jet<E, K>);

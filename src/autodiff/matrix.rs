@@ -69,6 +69,7 @@ impl DataMatrix {
     ///
     /// # Panics
     /// If there is no row `i`.
+    #[inline]
     #[must_use]
     pub fn row(&self, i: usize) -> &[f64] {
         &self.entries[i * self.n_cols..(i + 1) * self.n_cols]

@@ -144,9 +144,14 @@ impl<T: Real> LogP<T> {
         self.accumulator.add(term);
     }
 
-    /// Adds a term of observation `row`.
+    /// Adds a term of observation `row`; where rows are chosen, it counts as often as the row is among them.
     pub fn add_row(&mut self, row: usize, term: T) {
-        if self.rows.as_ref().is_some_and(|r| !r.chosen.contains(&row)) {
+        if let Some(rows) = &self.rows {
+            match rows.chosen.iter().filter(|&&chosen| chosen == row).count() {
+                0 => {}
+                1 => self.accumulator.add(term),
+                count => self.accumulator.add(term * count as f64),
+            }
             return;
         }
         if let Some(pointwise) = &mut self.pointwise {

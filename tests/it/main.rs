@@ -3,3 +3,4 @@
 mod data;
 mod kernels;
 mod layering;
+mod zoo;

@@ -1,7 +1,7 @@
 //! Hidden Markov models of two states, the states summed out by the forward algorithm.
 
 use super::{check_data, check_length, check_positive};
-use crate::autodiff::{Real, Value};
+use crate::autodiff::{Jet, Real, Value};
 use crate::error::{Error, check};
 use crate::model::{LogP, Model, RowTerms, Space, Values};
 use crate::rng::Stream;
@@ -117,7 +117,8 @@ impl Model for HmmGaussian {
     fn log_likelihood<T: Real>(&self, p: &HmmGaussianParameters<T>, lp: &mut LogP<T>) {
         let inputs = [p.theta1[0], p.theta1[1], p.theta2[0], p.theta2[1], p.mu[0], p.mu[1]];
         lp.recursion(inputs, |[a, b, c, d, mu1, mu2], terms| {
-            let log_emission = |t: usize| [mu1, mu2].map(|mu| (mu - self.y[t]).square() * -0.5 - HALF_LN_2PI);
+            let log_density = |mu: Jet<T::Element, 6>, y: f64| (mu - y).square() * -0.5 - HALF_LN_2PI;
+            let log_emission = |t: usize| [log_density(mu1, self.y[t]), log_density(mu2, self.y[t])];
             forward_algorithm(self.y.len(), [[a, b], [c, d]], log_emission, terms);
         });
     }

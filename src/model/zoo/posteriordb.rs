@@ -21,6 +21,8 @@ use crate::rng::Stream;
 /// Where a parameter of the reference is found in our model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quantity {
+    /// Name of the element as the draws have it, indices from 0.
+    pub element: String,
     /// The variable's name.
     pub variable: String,
     /// Position among its entries in row-major order, from 0.
@@ -131,7 +133,7 @@ pub fn locate(target: &dyn Target, param_names: &[String]) -> Result<Vec<Quantit
             }
             entry = entry * extent + index - 1;
         }
-        Some(Quantity { variable: base.to_owned(), entry, generated })
+        Some(Quantity { element: variable.element_name(entry), variable: base.to_owned(), entry, generated })
     };
     param_names.iter().map(|name| find(name).ok_or_else(|| Error::UnknownVariable { name: name.clone() })).collect()
 }
@@ -353,7 +355,8 @@ mod tests {
         let tau = 1.0_f64.exp();
         assert_eq!(values, [2.0 + tau * 0.5, 2.0 - tau, 2.0, tau]);
         assert_eq!(posterior.ess, 100.0);
-        assert_eq!(posterior.quantities[1], Quantity { variable: "theta".to_owned(), entry: 1, generated: true });
+        let second = Quantity { element: "theta[1]".to_owned(), variable: "theta".to_owned(), entry: 1, generated: true };
+        assert_eq!(posterior.quantities[1], second);
     }
 
     #[test]
