@@ -5,7 +5,7 @@
 //! log εₜ₊₁ = μ − √t/γ · H̄ₜ
 //! log ε̄ₜ₊₁ = t^−κ log εₜ₊₁ + (1 − t^−κ) log ε̄ₜ
 //! ```
-//! with αₜ the acceptance rate of transition t, δ its target, and μ = log(10 ε₁): steps that are too long are tried early because they
+//! with αₜ the acceptance rate of transition t, δ its target, and μ = log(pull · ε₁), pull = 10: steps that are too long are tried early because they
 //! are cheap. Warm-up uses εₜ, sampling the average ε̄.
 //!
 //! *Cost* O(1). *References* Nesterov 2009, <https://doi.org/10.1007/s10107-007-0149-x>; Hoffman & Gelman 2014, section 3.2,
@@ -27,11 +27,13 @@ pub struct DualAveragingConfig {
     pub t0: f64,
     /// Decay of the averaging weights, κ in (0.5, 1]; 0.75.
     pub kappa: f64,
+    /// The search is pulled towards this multiple of its first step size, μ = ln(pull · ε₁); 10.
+    pub pull: f64,
 }
 
 impl Default for DualAveragingConfig {
     fn default() -> Self {
-        Self { target_acceptance: 0.8, gamma: 0.05, t0: 10.0, kappa: 0.75 }
+        Self { target_acceptance: 0.8, gamma: 0.05, t0: 10.0, kappa: 0.75, pull: 10.0 }
     }
 }
 
@@ -44,6 +46,7 @@ impl DualAveragingConfig {
         check::open_unit("target_acceptance", self.target_acceptance)?;
         check::positive("gamma", self.gamma)?;
         check::in_range("t0", self.t0, self.t0 >= 0.0 && self.t0.is_finite(), "finite and not negative")?;
+        check::positive("pull", self.pull)?;
         check::in_range("kappa", self.kappa, self.kappa > 0.5 && self.kappa <= 1.0, "in (0.5, 1]")
     }
 }
@@ -91,7 +94,7 @@ impl DualAveraging {
     pub fn restart(&mut self, step_size: f64) -> Result<(), Error> {
         check::positive("step_size", step_size)?;
         let log_step = step_size.ln().clamp(-LOG_BOUND, LOG_BOUND);
-        self.mu = 10_f64.ln() + log_step;
+        self.mu = self.config.pull.ln() + log_step;
         self.count = 0.0;
         self.mean_error = 0.0;
         self.log_current = log_step;

@@ -72,17 +72,17 @@ where
     check_nonempty::<T, Y>(NAME, y)?;
     let zero = T::Element::constant(0.0);
     let (mut alphas, mut value, mut total, mut terms) = (zero, zero, 0.0, Vec::with_capacity(n));
-    let mut inside = true;
+    let mut outside = false;
     for i in 0..n {
         let (variate, alpha) = (check_variate::<T, Y>(NAME, y, i)?, concentration.at(i));
         require_positive(NAME, "concentration", alpha.value())?;
-        inside &= !(variate.value() < 0.0);
+        outside |= variate.value() < 0.0;
         total += variate.value();
         terms.push((variate, alpha));
         alphas += alpha;
     }
-    inside &= !((total - 1.0).abs() > 1e-8);
-    if inside {
+    outside |= (total - 1.0).abs() > 1e-8;
+    if !outside {
         value = alphas.ln_gamma();
         for &(variate, alpha) in &terms {
             value += times_ln(alpha - 1.0, variate) - alpha.ln_gamma();
@@ -90,7 +90,7 @@ where
     }
     let Statement { accumulator, rows, pointwise } = statement;
     Statement { accumulator: &mut *accumulator, rows, pointwise }.run(1, |_, sink| {
-        if !inside {
+        if outside {
             return Ok(T::Element::constant(f64::NEG_INFINITY));
         }
         let (mut by_y, mut by_alpha) = (y.partial(), concentration.partial());

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::sampler::{AdaptiveChain, Transition};
 use super::warmup::Tuning;
 use crate::adaptation::{
-    DrawBuffer, DualAveraging, DualAveragingConfig, MetricEstimateConfig, Windows, covariance_metric, estimate_metric,
-    metric_from_gradient,
+    DrawBuffer, DualAveraging, DualAveragingConfig, MetricEstimateConfig, MetricForm, Windows, covariance_metric,
+    estimate_metric, metric_from_gradient,
 };
 use crate::error::{DensityError, Error};
 use crate::kernels::{Kernel, Metric, State, StepSizeSearch, initial_step_size};
@@ -144,31 +144,49 @@ impl<K: TunableKernel> TunedChain<K> {
         } else {
             covariance_metric(&self.buffer, self.config.metric.max_dense_dim)?
         };
-        match estimate {
-            Some(metric) => {
-                self.kernel.set_metric(metric)?;
-                self.restart_step_size(state, target, rng)
-            }
-            None => Ok(0),
+        let Some(metric) = estimate else { return Ok(0) };
+        self.kernel.set_metric(metric)?;
+        let n_evaluations = self.restart_step_size(state, target, rng)?;
+        if iterations == self.windows.end() {
+            self.settle_step_size(self.averaging.config().target_acceptance, self.kernel.step_size())?;
         }
+        Ok(n_evaluations)
+    }
+
+    /// Searches on with small corrections: the acceptance rate is a concave function of log ε, so that a step size which swings about its
+    /// mean is accepted less often than the mean is, and the average would be too small.
+    fn settle_step_size(&mut self, target_acceptance: f64, step_size: f64) -> Result<(), Error> {
+        let config = DualAveragingConfig { target_acceptance, gamma: 0.4, pull: 1.0, ..self.config.step_size };
+        self.averaging = DualAveraging::new(config, step_size)?;
+        Ok(())
     }
 
     /// Raises the target acceptance rate: halfway to 1 from where it is.
     fn raise_target(&mut self) -> Result<(), Error> {
-        let mut config = *self.averaging.config();
-        let raised = (0.5 * (1.0 + config.target_acceptance)).min(self.config.max_target_acceptance);
-        if raised > config.target_acceptance {
-            config.target_acceptance = raised;
-            self.averaging = DualAveraging::new(config, self.averaging.final_value())?;
+        let target_acceptance = self.averaging.config().target_acceptance;
+        let raised = (0.5 * (1.0 + target_acceptance)).min(self.config.max_target_acceptance);
+        if raised > target_acceptance {
+            self.settle_step_size(raised, self.averaging.final_value())?;
         }
         Ok(())
     }
 }
 
 impl<K: TunableKernel> AdaptiveChain for TunedChain<K> {
-    fn start(&mut self, state: &mut State, target: &mut dyn LogDensityGradient, rng: &mut Stream) -> Result<(), Error> {
+    fn start(
+        &mut self,
+        state: &mut State,
+        path: &DrawBuffer,
+        target: &mut dyn LogDensityGradient,
+        rng: &mut Stream,
+    ) -> Result<(), Error> {
         if K::USES_GRADIENTS {
-            self.kernel.set_metric(metric_from_gradient(&state.gradient)?)?;
+            let form = MetricEstimateConfig { form: MetricForm::Diagonal, ..self.config.metric };
+            let metric = match estimate_metric(path, &form)? {
+                Some(metric) => metric,
+                None => metric_from_gradient(&state.gradient)?,
+            };
+            self.kernel.set_metric(metric)?;
         }
         self.restart_step_size(state, target, rng).map(|_| ())
     }

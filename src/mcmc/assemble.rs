@@ -113,8 +113,10 @@ fn attributes<S: Sampler>(sampler: &S, run: &Run, chains: &[Chain<S::Chain>], n:
         attributes.inverse_mass_matrices.push(tuning.metric.variances());
         attributes.warmup_seconds.push(chain.made.warmup_seconds);
         attributes.sampling_seconds.push(chain.made.sampling_seconds);
-        let count = |all: &[Transition]| all.iter().map(|t| u64::from(t.n_evaluations + t.n_tuning_evaluations)).sum();
-        attributes.warmup_gradient_evaluations.push(count(&chain.made.warmup_transitions));
+        let count = |all: &[Transition]| all.iter().map(|t| u64::from(t.n_evaluations + t.n_tuning_evaluations)).sum::<u64>();
+        attributes
+            .warmup_gradient_evaluations
+            .push(u64::from(chain.made.start_evaluations) + count(&chain.made.warmup_transitions));
         attributes.sampling_gradient_evaluations.push(count(&chain.made.transitions[..n]));
     }
     attributes

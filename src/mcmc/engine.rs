@@ -43,6 +43,8 @@ pub(super) struct Made {
     pub(super) transitions: Vec<Transition>,
     pub(super) warmup_log_densities: Vec<f64>,
     pub(super) warmup_transitions: Vec<Transition>,
+    /// Evaluations of the search for a start point.
+    pub(super) start_evaluations: u32,
     pub(super) warmup_seconds: f64,
     pub(super) sampling_seconds: f64,
 }
@@ -183,9 +185,10 @@ impl<S: Sampler, T: Target + ?Sized> Shared<'_, S, T> {
                 State::new(evaluator, warm.position.clone())?
             }
             None => {
-                let mut state = start_state(self.target, evaluator, &self.run.start, self.run.seed, index)?;
-                kernel.start(&mut state, evaluator, &mut rng)?;
-                state
+                let mut start = start_state(self.target, evaluator, &self.run.start, self.run.seed, index)?;
+                made.start_evaluations = start.n_evaluations;
+                kernel.start(&mut start.state, &start.path, evaluator, &mut rng)?;
+                start.state
             }
         };
         made.warmup_seconds = began.elapsed().as_secs_f64();

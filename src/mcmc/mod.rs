@@ -7,10 +7,12 @@
 mod adaptive;
 mod assemble;
 mod checkpoint;
+mod descent;
 mod engine;
 mod hmc;
 mod mala;
 mod nuts;
+mod point;
 mod predictive;
 #[cfg(feature = "progress")]
 mod progress;

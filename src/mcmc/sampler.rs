@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::engine;
 use super::run::Run;
 use super::warmup::{Tuning, Warmup};
+use crate::adaptation::DrawBuffer;
 use crate::draws::Draws;
 use crate::error::{DensityError, Error};
 use crate::kernels::State;
@@ -61,11 +62,18 @@ pub trait Sampler: Sync {
 
 /// A kernel with its adaptation: everything about a chain but its position and random stream, as a serialisable value.
 pub trait AdaptiveChain: Serialize + DeserializeOwned + Send {
-    /// Prepares the first iteration, as by a search for a step size. Not called when a tuning is reused.
+    /// Prepares the first iteration, as by a search for a step size; `path` holds points with their gradients that were seen on the way
+    /// to the start point, if any. Not called when a tuning is reused.
     ///
     /// # Errors
     /// What the density reports.
-    fn start(&mut self, state: &mut State, target: &mut dyn LogDensityGradient, rng: &mut Stream) -> Result<(), Error>;
+    fn start(
+        &mut self,
+        state: &mut State,
+        path: &DrawBuffer,
+        target: &mut dyn LogDensityGradient,
+        rng: &mut Stream,
+    ) -> Result<(), Error>;
 
     /// Makes warm-up iteration `iteration` (from 0), and learns from it.
     ///

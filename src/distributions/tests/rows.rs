@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::{Statements, statements, value};
-use crate::autodiff::{DataMatrix, Lower, Real, Tape, Value};
+use crate::autodiff::{DataMatrix, Lower, Tape, Value};
 use crate::error::DensityError;
 use crate::model::LogP;
 
