@@ -12,7 +12,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Figures from `n_draws` independent draws.
+    /// Figures from draws that are worth this many independent ones.
     pub(crate) fn from_draws(element: &'static str, mean: f64, sd: f64, n_draws: f64) -> Self {
         Self { element, mean, sd, mcse: sd / n_draws.sqrt() }
     }
