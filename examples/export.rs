@@ -1,51 +1,77 @@
-//! Writes draws as ArviZ JSON, CmdStan CSV and (with feature `npz`) a NumPy archive, and beside them the crate's own diagnostics as
-//! JSON, for `scripts/arviz/check.py` to compare with ArviZ's.
+//! Writes draws for other programs: ArviZ JSON, CmdStan CSV and (with feature `npz`) a NumPy archive.
 //!
 //! ```text
 //! cargo run --release --features npz --example export -- DIRECTORY
 //! ```
-//! The draws are synthetic: autoregressive chains with little and much autocorrelation, and antithetic ones; heavy tails; one chain off
-//! the others; whole numbers; a constant.
+//! The draws are those of eight schools, with posterior predictive replicates, the log-likelihood of each school and the observed effects.
+//! Beside them the crate's own diagnostics are written as JSON, for `scripts/arviz/check.py` to compare with ArviZ's; and all of it once more
+//! in `DIRECTORY/synthetic` for draws made up to be difficult: heavy tails, one chain off the others, whole numbers, a constant, values
+//! that are not finite.
 
-use std::error::Error;
+mod synthetic;
+
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array, Array2, Array3, Axis};
+use ndarray::arr1;
+use posterity::Error;
 use posterity::diagnostics::{bfmi, ess_mean, ess_quantile, ess_sd, mcse_quantile, quantile, split_rhat};
-use posterity::draws::{Attributes, Draws, Group, Observed, SampleStats, StatValues};
-use posterity::model::Variable;
-use posterity::rng::Stream;
-use serde_json::{Value, json};
+use posterity::draws::Observed;
+use posterity::model::zoo::EightSchoolsNoncentered;
+use posterity::prelude::*;
+use serde_json::{Value as Json, json};
 
-const N_CHAINS: usize = 4;
-const N_DRAWS: usize = 1001;
 const SEED: u64 = 20;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let directory = PathBuf::from(std::env::args().nth(1).ok_or("usage: export DIRECTORY")?);
-    std::fs::create_dir_all(&directory)?;
-    let draws = synthetic_draws()?;
+fn main() -> Result<(), Error> {
+    let argument = std::env::args().nth(1);
+    let missing = Error::Field { field: "first argument".to_owned(), rule: "a directory to write to" };
+    let directory = PathBuf::from(argument.ok_or(missing)?);
 
-    draws.write_json(directory.join("draws.json"))?;
-    draws.write_csv(directory.join("draws.csv"))?;
-    write_npz(&draws, &directory)?;
-    std::fs::write(directory.join("diagnostics.json"), serde_json::to_string_pretty(&diagnostics(&draws)?)?)?;
+    let draws = eight_schools()?;
+    write(&draws, &directory)?;
+    write(&synthetic::draws(SEED)?, &directory.join("synthetic"))?;
+
     println!("{}", draws.summary());
+    println!("Written to {}: draws.json for az.from_json, draws_*.csv for az.from_cmdstan.", directory.display());
     Ok(())
 }
 
+/// A run with everything that can travel with its draws.
+fn eight_schools() -> Result<Draws, Error> {
+    let model = EightSchoolsNoncentered::rubin();
+    let draws = Nuts::default().sample(&model, Run::new(SEED).draws(500).keep_log_likelihood())?;
+    let replicates = posterior_predictive(&model, &draws, SEED)?;
+    let mut y = Variable::new("y", &[8]);
+    y.dims[0] = "school".to_owned();
+    let effects = arr1(&[28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]).into_dyn();
+    draws.with_predictive(replicates)?.with_observed(Observed::new(y, effects)?)
+}
+
+fn write(draws: &Draws, directory: &Path) -> Result<(), Error> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    std::fs::create_dir_all(directory).map_err(io(directory))?;
+    draws.write_json(directory.join("draws.json"))?;
+    draws.write_csv(directory.join("draws.csv"))?;
+    write_npz(draws, directory)?;
+    let path = directory.join("diagnostics.json");
+    std::fs::write(&path, format!("{:#}", diagnostics(draws)?)).map_err(io(&path))
+}
+
 #[cfg(feature = "npz")]
-fn write_npz(draws: &Draws, directory: &Path) -> posterity::Result<()> {
+fn write_npz(draws: &Draws, directory: &Path) -> Result<(), Error> {
     draws.write_npz(directory.join("draws.npz"))
 }
 
 #[cfg(not(feature = "npz"))]
-fn write_npz(_: &Draws, _: &Path) -> posterity::Result<()> {
+fn write_npz(_: &Draws, _: &Path) -> Result<(), Error> {
     Ok(())
 }
 
 /// Every diagnostic of every element, and the E-BFMI of every chain.
-fn diagnostics(draws: &Draws) -> posterity::Result<Value> {
+fn diagnostics(draws: &Draws) -> Result<Json, Error> {
     let summary = draws.summary();
     let mut elements = Vec::new();
     for row in summary.rows() {
@@ -63,78 +89,4 @@ fn diagnostics(draws: &Draws) -> posterity::Result<Value> {
     }
     let energy = draws.sample_stats().float("energy").map(bfmi);
     Ok(json!({ "elements": elements, "bfmi": energy }))
-}
-
-/// Stationary chains x' = φ x + √(1 - φ²) z.
-fn autoregressive(phi: f64, stream: &mut Stream) -> Array2<f64> {
-    let mut chains = Array2::zeros((N_CHAINS, N_DRAWS));
-    for mut chain in chains.rows_mut() {
-        let mut x = stream.normal();
-        for out in &mut chain {
-            x = phi * x + (1.0 - phi * phi).sqrt() * stream.normal();
-            *out = x;
-        }
-    }
-    chains
-}
-
-fn synthetic_draws() -> posterity::Result<Draws> {
-    let stream = &mut Stream::new(SEED);
-    let heavy = autoregressive(0.3, stream).mapv(|z| (1.4 * z).sinh().powi(3));
-    let mut shifted = autoregressive(0.5, stream).mapv(|z| 1e6 + z);
-    shifted.row_mut(2).mapv_inplace(|x| x + 0.8);
-    let mut wide = autoregressive(0.5, stream);
-    wide.row_mut(1).mapv_inplace(|x| 3.0 * x);
-    let mut columns = vec![
-        autoregressive(0.0, stream),
-        autoregressive(0.98, stream),
-        autoregressive(-0.6, stream).mapv(|z| 1e-5 * z),
-        heavy,
-        shifted,
-        wide,
-        autoregressive(0.7, stream).mapv(|z| (2.0 * z).round()),
-        Array2::from_elem((N_CHAINS, N_DRAWS), 0.1),
-    ];
-    columns.extend((0..6).map(|k| autoregressive(0.15 * f64::from(k), stream)));
-    let names = ["independent", "slow", "antithetic", "heavy", "shifted", "wide", "whole", "constant"];
-    let mut variables: Vec<Variable> = names.iter().map(|name| Variable::new(name, &[])).collect();
-    let mut theta = Variable::new("theta", &[2, 3]);
-    theta.dims[0] = "school".to_owned();
-    variables.push(theta);
-    let mut values = Array3::zeros((N_CHAINS, N_DRAWS, columns.len()));
-    for (mut out, column) in values.axis_iter_mut(Axis(2)).zip(&columns) {
-        out.assign(column);
-    }
-    let posterior = Group::new(variables, values)?;
-
-    let mut stats = SampleStats::new(N_CHAINS, N_DRAWS);
-    let lp = autoregressive(0.4, stream);
-    let energy = autoregressive(0.9, stream) - &lp;
-    stats.push("lp", StatValues::Float(lp))?;
-    stats.push("acceptance_rate", StatValues::Float(autoregressive(0.0, stream).mapv(|z| 1.0 / (1.0 + z.exp()))))?;
-    stats.push("step_size", StatValues::Float(Array2::from_elem((N_CHAINS, N_DRAWS), 0.25)))?;
-    stats.push("tree_depth", StatValues::Integer(Array2::from_elem((N_CHAINS, N_DRAWS), 3)))?;
-    stats.push("n_steps", StatValues::Integer(Array2::from_elem((N_CHAINS, N_DRAWS), 7)))?;
-    let diverging = Array2::from_shape_fn((N_CHAINS, N_DRAWS), |(chain, draw)| chain == 1 && draw % 400 == 13);
-    stats.push("diverging", StatValues::Flag(diverging))?;
-    stats.push("energy", StatValues::Float(energy))?;
-
-    let mut attributes =
-        Attributes::new("synthetic", SEED).with_setting("target_acceptance_rate", 0.8).with_setting("max_tree_depth", 8);
-    attributes.n_warmup = 500;
-    attributes.warmup_seconds = vec![0.25; N_CHAINS];
-    attributes.sampling_seconds = vec![0.5; N_CHAINS];
-    attributes.step_sizes = vec![0.25; N_CHAINS];
-    attributes.inverse_mass_matrices = vec![vec![1.0, 2.5, 0.125]; N_CHAINS];
-
-    let y = Variable::new("y", &[5]);
-    let mut predictive = Array3::from_shape_simple_fn((N_CHAINS, N_DRAWS, 5), || stream.normal());
-    predictive[[0, 0, 0]] = f64::NAN;
-    let mut log_likelihood = predictive.mapv(|y| -0.5 * y * y);
-    log_likelihood[[0, 0, 0]] = f64::NEG_INFINITY;
-    Draws::new(posterior, stats, attributes)?
-        .with_predictive(Group::new(vec![y.clone()], predictive)?)?
-        .with_log_likelihood(Group::new(vec![y.clone()], log_likelihood)?)?
-        .with_observed(Observed::new(y, Array::linspace(-1.0, 1.0, 5).into_dyn())?)?
-        .with_coords("school", ["north", "south"])
 }

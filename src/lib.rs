@@ -1,4 +1,16 @@
-//! Posterity.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to find what
+//!
+//! | to | see |
+//! |---|---|
+//! | write a model | [`model::Model`], [`model::Space`], [`model::LogP`]; everything it needs is in the [`prelude`] |
+//! | bring a gradient of your own | [`model::WithGradient`], and [`model::check_gradient`] to test it |
+//! | sample | [`mcmc::Nuts`] and the other samplers, [`mcmc::Run`] |
+//! | read the result | [`draws::Draws`], [`Draws::summary`](draws::Draws::summary), [`diagnostics`] |
+//! | see models written out | [`model::zoo`], and the folder `examples` |
+//! | build an algorithm | [`kernels`], [`adaptation`], [`autodiff`], [`distributions`], [`transforms`] |
+
 pub mod adaptation;
 pub mod autodiff;
 pub mod diagnostics;
@@ -11,7 +23,15 @@ pub mod math;
 pub mod mcmc;
 pub mod model;
 pub mod parallel;
+pub mod prelude;
 pub mod rng;
 pub mod transforms;
 
 pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};
+
+/// Documents whose code is run as documentation tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../docs/REPRODUCIBILITY.md")]
+    struct Reproducibility;
+}

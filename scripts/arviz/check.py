@@ -36,6 +36,24 @@ def element(data, name):
 def check_json(directory):
     data = az.from_json(os.path.join(directory, "draws.json"))
     assert data.groups() == ["posterior", "posterior_predictive", "log_likelihood", "sample_stats", "observed_data"], data.groups()
+    return data
+
+
+def check_eight_schools(data):
+    assert data.posterior["theta"].dims == ("chain", "draw", "school")
+    assert data.posterior_predictive["y"].dims == ("chain", "draw", "school") and data.observed_data["y"].dims == ("school",)
+    assert list(data.posterior.coords["school"].values) == list("ABCDEFGH")
+    assert data.posterior.attrs["sampler"] == "nuts" and data.posterior.attrs["tuning_steps"] == 1000
+    theta = data.posterior["mu"] + data.posterior["tau"] * data.posterior["theta_trans"]
+    assert np.allclose(theta, data.posterior["theta"], rtol=1e-12)
+    # The log-likelihood belongs to the draw it stands at.
+    sigma = np.array([15, 10, 16, 11, 9, 11, 10, 18])
+    z = (data.observed_data["y"].values - data.posterior["theta"].values) / sigma
+    log_likelihood = -0.5 * z**2 - np.log(sigma) - 0.5 * math.log(2 * math.pi)
+    assert np.allclose(log_likelihood, data.log_likelihood["log_likelihood"].values, rtol=1e-9)
+
+
+def check_synthetic(data):
     n_chains, n_draws = data.posterior.sizes["chain"], data.posterior.sizes["draw"]
     assert data.posterior["theta"].shape == (n_chains, n_draws, 2, 3)
     assert data.posterior["theta"].dims == ("chain", "draw", "school", "theta_dim_1")
@@ -48,7 +66,6 @@ def check_json(directory):
     # Values that are not finite survive.
     assert np.isnan(data.posterior_predictive["y"].values[0, 0, 0])
     assert data.log_likelihood["y"].values[0, 0, 0] == -np.inf
-    return data
 
 
 def check_csv(directory, data):
@@ -59,7 +76,15 @@ def check_csv(directory, data):
         assert np.array_equal(read.posterior[name].values, values.values), name
     for name in ["lp", "acceptance_rate", "step_size", "tree_depth", "n_steps", "diverging", "energy"]:
         assert np.array_equal(read.sample_stats[name].values, data.sample_stats[name].values), name
+    fit = cmdstanpy.from_csv(paths)
+    assert np.array_equal(fit.stan_variable("theta"), np.concatenate(data.posterior["theta"].values))
+    assert fit.divergences.tolist() == data.sample_stats["diverging"].values.sum(1).tolist()
+    return read, fit
+
+
+def check_synthetic_csv(read, fit):
     attributes = read.posterior.attrs
+    n_chains = read.posterior.sizes["chain"]
     for name, expected in [
         ("step_size", "0.25"),
         ("inverse_mass_matrix", "[1.0, 2.5, 0.125]"),
@@ -68,12 +93,8 @@ def check_csv(directory, data):
         ("sampling_time_seconds", "0.5"),
         ("setting_target_acceptance_rate", "0.8"),
     ]:
-        assert attributes[name] == [expected] * len(paths), (name, attributes[name])
-
-    fit = cmdstanpy.from_csv(paths)
-    assert np.array_equal(fit.stan_variable("theta"), np.concatenate(data.posterior["theta"].values))
-    assert fit.divergences.tolist() == data.sample_stats["diverging"].values.sum(1).tolist()
-    assert np.array_equal(fit.step_size, [0.25] * len(paths)) and fit.inv_metric.shape == (len(paths), 3)
+        assert attributes[name] == [expected] * n_chains, (name, attributes[name])
+    assert np.array_equal(fit.step_size, [0.25] * n_chains) and fit.inv_metric.shape == (n_chains, 3)
 
 
 def check_npz(directory, data):
@@ -123,8 +144,16 @@ def check_diagnostics(directory, data):
 
 def main(directory):
     data = check_json(directory)
+    check_eight_schools(data)
     check_csv(directory, data)
     npz = check_npz(directory, data)
+    check_diagnostics(directory, data)
+
+    directory = os.path.join(directory, "synthetic")
+    data = check_json(directory)
+    check_synthetic(data)
+    check_synthetic_csv(*check_csv(directory, data))
+    assert check_npz(directory, data) == npz
     check_diagnostics(directory, data)
     print(f"ArviZ {az.__version__} reads the files (JSON, CSV, {npz}) and agrees in {checks} numbers to {RELATIVE_TOLERANCE:g}.")
 

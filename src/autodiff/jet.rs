@@ -109,7 +109,7 @@ impl<E: Element, const K: usize> Div<f64> for Jet<E, K> {
         Self { value: self.value / other, tangents: std::array::from_fn(|k| self.tangents[k] / other) }
     }
 }
-super::real::assign_operators!([E: Element, const K: usize] Jet<E, K>);
+super::real::assign_operators!([E: Element, const K: usize] Jet<E, K>, |x| Element::is_zero(*x));
 
 impl<E: Element, const K: usize> From<f64> for Jet<E, K> {
     fn from(value: f64) -> Self {

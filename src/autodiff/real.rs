@@ -16,6 +16,9 @@ use crate::error::DensityError;
 /// `f64` is *not* `Real`: data are `f64`, parameters are `T: Real`, and every density takes either. Arithmetic with an `f64` on the **right**
 /// works (`x * 2.0`, `x - 1.0`); on the left it cannot be written in Rust (`2.0 * x` does not compile).
 ///
+/// It is a number to [`num_traits`] as well ([`Zero`](num_traits::Zero), [`One`](num_traits::One)), so that arrays of parameters have
+/// the sums and products of `ndarray`. Over long vectors [`sum`], [`dot`] and [`dot_data`] are faster: they record one node.
+///
 /// ```
 /// use posterity::autodiff::{Real, Value};
 /// fn softplus<T: Real>(x: T) -> T { (x.exp() + 1.0).ln() }
@@ -43,6 +46,8 @@ pub trait Real:
     + MulAssign<f64>
     + DivAssign<f64>
     + Sum
+    + num_traits::Zero
+    + num_traits::One
 {
     /// What values and partial derivatives are made of.
     type Element: Element;
@@ -311,9 +316,10 @@ fn record<T: Real, const K: usize>(inputs: [T; K], output: Jet<T::Element, K>) -
     node.finish()
 }
 
-/// Implements the assigning operators and `Sum` of a scalar type through its plain operators.
+/// Implements the assigning operators, `Sum`, `Zero` and `One` of a scalar type through its plain operators, and a test that it is zero and
+/// has no derivatives.
 macro_rules! assign_operators {
-    ([$($generics:tt)*] $type:ty) => {
+    ([$($generics:tt)*] $type:ty, $is_zero:expr) => {
         super::real::assign_operators!(@one [$($generics)*] $type, AddAssign add_assign +);
         super::real::assign_operators!(@one [$($generics)*] $type, SubAssign sub_assign -);
         super::real::assign_operators!(@one [$($generics)*] $type, MulAssign mul_assign *);
@@ -321,6 +327,24 @@ macro_rules! assign_operators {
         impl<$($generics)*> std::iter::Sum for $type {
             fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
                 iter.fold(Self::from(0.0), |a, b| a + b)
+            }
+        }
+        impl<$($generics)*> num_traits::Zero for $type {
+            #[inline(always)]
+            fn zero() -> Self {
+                Self::from(0.0)
+            }
+            /// A number that is zero here but depends on a variable is none: it may not be left out of a sum.
+            #[inline(always)]
+            fn is_zero(&self) -> bool {
+                let is_zero: fn(&Self) -> bool = $is_zero;
+                is_zero(self)
+            }
+        }
+        impl<$($generics)*> num_traits::One for $type {
+            #[inline(always)]
+            fn one() -> Self {
+                Self::from(1.0)
             }
         }
     };
@@ -340,3 +364,47 @@ macro_rules! assign_operators {
     };
 }
 pub(crate) use assign_operators;
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array1;
+    use num_traits::{One, Zero};
+
+    use super::super::{Dual, Tape, Value};
+    use super::*;
+
+    /// Σ xᵢ + (Π xᵢ) (x · x) by the methods of ndarray.
+    fn by_ndarray<T: Real>(x: &[T]) -> T {
+        let x = Array1::from(x.to_vec());
+        x.sum() + x.product() * (&x * &x).sum()
+    }
+
+    #[test]
+    fn arrays_of_parameters_sum_and_multiply() {
+        let position = [2.0, -3.0, 0.5];
+        // Σ = -0.5, Π = -3, Σx² = 13.25; ∂ᵢ = 1 + Π/xᵢ Σx² + 2 Π xᵢ.
+        let expected = -0.5 - 3.0 * 13.25;
+        let derivative = |x: f64| 1.0 - 3.0 / x * 13.25 - 6.0 * x;
+        assert_eq!(by_ndarray(&position.map(Value)).value(), expected);
+        let mut gradient = [0.0; 3];
+        assert_eq!(Tape::new().gradient(&position, &mut gradient, |x| by_ndarray(x)), expected);
+        let jets: [Jet<f64, 3>; 3] = std::array::from_fn(|k| Jet::variable(position[k], k));
+        let jet = by_ndarray(&jets);
+        assert_eq!(jet.value, expected);
+        for k in 0..3 {
+            approx::assert_relative_eq!(gradient[k], derivative(position[k]), max_relative = 1e-14);
+            approx::assert_relative_eq!(jet.tangents[k], derivative(position[k]), max_relative = 1e-14);
+        }
+    }
+
+    #[test]
+    fn only_a_constant_is_zero() {
+        assert!(Zero::is_zero(&Value::zero()) && !Zero::is_zero(&Value::one()));
+        assert!(Zero::is_zero(&Dual::zero()) && !Zero::is_zero(&Dual::variable(0.0, 0)));
+        let mut gradient = [0.0];
+        Tape::new().gradient(&[0.0], &mut gradient, |x| {
+            assert!(!x[0].is_zero() && (x[0] * 0.0 + 1.0).value() == 1.0);
+            x[0]
+        });
+    }
+}

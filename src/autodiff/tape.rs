@@ -295,7 +295,7 @@ operator!(Add add |a, b| a + b, E::constant(1.0), E::constant(1.0); |x, c| x + c
 operator!(Sub sub |a, b| a - b, E::constant(1.0), E::constant(-1.0); |x, c| x - c, E::constant(1.0));
 operator!(Mul mul |a, b| a * b, b, a; |x, c| x * c, E::constant(c));
 operator!(Div div |a, b| a / b, b.recip(), -(a / (b * b)); |x, c| x / c, E::constant(1.0 / c));
-super::real::assign_operators!(['t, E: Element] Var<'t, E>);
+super::real::assign_operators!(['t, E: Element] Var<'t, E>, |x| x.index == CONSTANT && x.value.is_zero());
 
 impl<E: Element> Neg for Var<'_, E> {
     type Output = Self;

@@ -46,7 +46,7 @@ operator!(Add add +);
 operator!(Sub sub -);
 operator!(Mul mul *);
 operator!(Div div /);
-super::real::assign_operators!([] Value);
+super::real::assign_operators!([] Value, |x| x.0 == 0.0);
 
 impl Neg for Value {
     type Output = Self;

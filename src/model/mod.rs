@@ -4,6 +4,7 @@
 //! [`Target`], which gives each chain its own evaluator. A density with a hand-written gradient becomes a target by [`WithGradient`].
 
 mod density;
+mod gradient_check;
 mod labels;
 mod layout;
 mod log_p;
@@ -16,6 +17,7 @@ mod with_gradient;
 pub mod zoo;
 
 pub use density::{FromFn, LogDensityGradient};
+pub use gradient_check::{CoordinateCheck, GradientReport, Verdict, check_gradient};
 pub use labels::Labels;
 pub use layout::Variable;
 pub use log_p::{LogP, RowTerms};
