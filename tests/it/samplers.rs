@@ -60,7 +60,7 @@ macro_rules! every_sampler {
         agrees(&Nuts::default(), $target, (150, 250), $quantities);
         agrees(&Hmc::default(), $target, (200, 300), $quantities);
         agrees(&Mala::default(), $target, (400, 2000), $quantities);
-        agrees(&RandomWalk::default(), $target, (1000, 4000), $quantities);
+        agrees(&RandomWalk::default(), $target, (1000, 8000), $quantities);
     };
 }
 
@@ -296,6 +296,65 @@ fn prior_draws_are_those_of_the_prior_exact_or_not() {
         below(draws, "theta_trans[7]", 1.0, 0.841_344_746_068_542_9);
     }
     assert_eq!(*a.coords(), exact.coords());
+}
+
+/// The likelihood exists for positive mu only; the prior does not care.
+struct Half;
+
+impl Model for Half {
+    type Parameters<T: Real> = T;
+
+    fn parameters<T: Real>(&self, space: &mut Space<'_, T>) -> T {
+        space.real("mu")
+    }
+
+    fn log_prior<T: Real>(&self, mu: &T, lp: &mut LogP<T>) {
+        lp.normal(mu, &0.0, &1.0);
+    }
+
+    fn log_likelihood<T: Real>(&self, mu: &T, lp: &mut LogP<T>) {
+        lp.normal(&[0.3], &0.0, mu);
+    }
+}
+
+#[test]
+fn prior_draws_do_not_ask_the_likelihood() {
+    let draws = prior_draws(&Half, Run::new(2)).unwrap();
+    let summary = draws.summary();
+    assert!(summary.is_trustworthy(), "{summary}");
+    let row = summary.row("mu").unwrap();
+    assert!(row.mean.abs() < 4.0 * row.mcse_mean.unwrap(), "{row:?}");
+    let mut gradient = [0.0];
+    let mut evaluator = Half.evaluator().unwrap();
+    assert_eq!(evaluator.log_prior_gradient(&[-0.5], &mut gradient).unwrap(), -0.5 * (0.25 + std::f64::consts::TAU.ln()));
+    assert_eq!(gradient, [0.5]);
+    assert!(evaluator.tempered_gradient(&[-0.5], 1.0, &mut gradient).is_err());
+}
+
+/// An infinite derivative of the likelihood has no weight at temperature 0.
+#[test]
+fn an_infinite_slope_of_the_likelihood_is_no_part_of_the_prior() {
+    struct Cusp;
+    impl Model for Cusp {
+        type Parameters<T: Real> = T;
+        fn parameters<T: Real>(&self, space: &mut Space<'_, T>) -> T {
+            space.real("mu")
+        }
+        fn log_prior<T: Real>(&self, mu: &T, lp: &mut LogP<T>) {
+            lp.normal(mu, &1.0, &1.0);
+        }
+        fn log_likelihood<T: Real>(&self, mu: &T, lp: &mut LogP<T>) {
+            lp.add(mu.square().sqrt().sqrt());
+        }
+    }
+    let mut evaluator = Cusp.evaluator().unwrap();
+    let mut gradient = [0.0];
+    evaluator.tempered_gradient(&[0.0], 0.0, &mut gradient).unwrap();
+    assert_eq!(gradient, [1.0]);
+    assert!(matches!(
+        evaluator.tempered_gradient(&[0.0], 1.0, &mut gradient),
+        Err(posterity::DensityError::GradientNotFinite { index: 0, .. })
+    ));
 }
 
 #[test]
