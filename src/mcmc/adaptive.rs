@@ -68,6 +68,12 @@ impl AdaptationConfig {
             pair("max_target_acceptance", self.max_target_acceptance.to_string()),
             pair("metric", format!("{:?}", self.metric.form)),
             pair("metric_cutoff", self.metric.cutoff.to_string()),
+            pair("metric_max_dense_dim", self.metric.max_dense_dim.to_string()),
+            pair("metric_max_rank", self.metric.max_rank.to_string()),
+            pair("dual_averaging_gamma", self.step_size.gamma.to_string()),
+            pair("dual_averaging_t0", self.step_size.t0.to_string()),
+            pair("dual_averaging_kappa", self.step_size.kappa.to_string()),
+            pair("dual_averaging_pull", self.step_size.pull.to_string()),
         ]
     }
 
@@ -260,9 +266,9 @@ impl<K: TunableKernel> AdaptiveChain for TunedChain<K> {
 }
 
 /// Counts evaluations.
-struct Counted<'a> {
-    target: &'a mut dyn LogDensityGradient,
-    n_evaluations: u32,
+pub(super) struct Counted<'a> {
+    pub(super) target: &'a mut dyn LogDensityGradient,
+    pub(super) n_evaluations: u32,
 }
 
 impl LogDensityGradient for Counted<'_> {
