@@ -97,11 +97,14 @@ pub struct TunedChain<K> {
     windows: Windows,
     buffer: DrawBuffer,
     n_warmup: usize,
-    divergences: usize,
+    /// Transitions since the last look that diverged or came near it.
+    n_wild: usize,
 }
 
 /// Target acceptance rate where no metric makes the posterior round: small steps do not skip narrow places.
 const HARD_TARGET_ACCEPTANCE: f64 = 0.95;
+/// An energy error that a well-tuned trajectory does not make: a divergence is a thousand, and rarer.
+const WILD_ENERGY_ERROR: f64 = 100.0;
 /// Numbers kept for the metric's estimate at most: bounds the memory of long vectors.
 const MAX_BUFFERED_NUMBERS: usize = 4_000_000;
 
@@ -110,7 +113,7 @@ impl<K: TunableKernel> TunedChain<K> {
         config.validate()?;
         let averaging = DualAveraging::new(config.step_size, kernel.step_size())?;
         let buffer = DrawBuffer::new(kernel.metric().dim());
-        Ok(Self { kernel, config, averaging, windows: Windows::new(n_warmup), buffer, n_warmup, divergences: 0 })
+        Ok(Self { kernel, config, averaging, windows: Windows::new(n_warmup), buffer, n_warmup, n_wild: 0 })
     }
 
     /// Number of latest draws kept.
@@ -176,10 +179,26 @@ impl<K: TunableKernel> TunedChain<K> {
         Ok(())
     }
 
-    /// Raises the target acceptance rate: halfway to 1 from where it is.
+    /// Raises the target acceptance rate if trajectories diverged, or came near it, late in the warm-up: looks when the metric is final, and
+    /// twice after that.
+    fn watch(&mut self, iterations: usize, record: &Transition) -> Result<(), Error> {
+        let end = self.windows.end();
+        if !K::USES_GRADIENTS || iterations < end - end / 4 {
+            return Ok(());
+        }
+        let last_part = self.n_warmup - end;
+        self.n_wild += usize::from(record.diverging || iterations > end && record.max_energy_error.abs() > WILD_ENERGY_ERROR);
+        let looks = iterations >= end && (iterations - end).is_multiple_of((last_part / 3).max(1)) && iterations < self.n_warmup;
+        if looks && std::mem::take(&mut self.n_wild) > 0 {
+            self.raise_target()?;
+        }
+        Ok(())
+    }
+
+    /// Raises the target acceptance rate: two fifths of the way to 1 from where it is.
     fn raise_target(&mut self) -> Result<(), Error> {
         let target_acceptance = self.averaging.config().target_acceptance;
-        let raised = (0.5 * (1.0 + target_acceptance)).min(self.config.max_target_acceptance);
+        let raised = (0.6 * target_acceptance + 0.4).min(self.config.max_target_acceptance);
         if raised > target_acceptance {
             self.settle_step_size(raised, self.averaging.final_value())?;
         }
@@ -227,15 +246,8 @@ impl<K: TunableKernel> AdaptiveChain for TunedChain<K> {
             if self.windows.updates_after(iterations) {
                 record.n_tuning_evaluations = self.update_metric(iterations, state, target, rng)?;
             }
-        } else {
-            self.divergences += usize::from(record.diverging);
-            let last_part = self.n_warmup - self.windows.end();
-            let since = iterations - self.windows.end();
-            if K::USES_GRADIENTS && self.divergences > 0 && since.is_multiple_of((last_part / 3).max(1)) && since < last_part {
-                self.divergences = 0;
-                self.raise_target()?;
-            }
         }
+        self.watch(iterations, &record)?;
         Ok(record)
     }
 

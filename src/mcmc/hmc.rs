@@ -84,6 +84,7 @@ impl TunableKernel for kernels::Hmc {
             diverging: info.diverging,
             energy: info.energy,
             energy_error: info.energy_error,
+            max_energy_error: info.energy_error,
         }
     }
 }

@@ -72,6 +72,7 @@ impl TunableKernel for kernels::Mala {
             diverging: info.diverging,
             energy: f64::NAN,
             energy_error: f64::NAN,
+            max_energy_error: f64::NAN,
         }
     }
 }

@@ -111,6 +111,7 @@ impl TunableKernel for kernels::Nuts {
             diverging: info.diverging,
             energy: info.energy,
             energy_error: info.energy_error,
+            max_energy_error: info.max_energy_error,
         }
     }
 }

@@ -67,6 +67,7 @@ impl TunableKernel for kernels::RandomWalk {
             diverging: info.failed,
             energy: f64::NAN,
             energy_error: f64::NAN,
+            max_energy_error: f64::NAN,
         }
     }
 }

@@ -136,4 +136,6 @@ pub struct Transition {
     pub energy: f64,
     /// Energy of the new state less that of the old one; NaN where the kernel has none.
     pub energy_error: f64,
+    /// Difference of energies from the start largest in absolute value along the trajectory; NaN where the kernel has none.
+    pub max_energy_error: f64,
 }
