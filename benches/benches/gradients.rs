@@ -18,7 +18,7 @@ fn main() -> Result<ExitCode, posterity::Error> {
             passed = false;
             continue;
         }
-        let positions = case.positions(16);
+        let positions = case.positions(16, 0.1);
         let mut evaluator = case.target.evaluator()?;
         let (mut ours, mut theirs) = (vec![0.0; case.centre.len()], vec![0.0; case.centre.len()]);
         let (mut i, mut j) = (0, 0);

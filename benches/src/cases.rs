@@ -160,21 +160,21 @@ pub fn all() -> Result<Vec<Case>, posterity::Error> {
 }
 
 impl Case {
-    /// Positions around the centre, sd 0.1.
+    /// Positions around the centre with this standard deviation.
     #[must_use]
-    pub fn positions(&self, n: usize) -> Vec<Vec<f64>> {
+    pub fn positions(&self, n: usize, sd: f64) -> Vec<Vec<f64>> {
         let mut rng = Stream::new(9);
-        (0..n).map(|_| self.centre.iter().map(|c| c + 0.1 * rng.normal()).collect()).collect()
+        (0..n).map(|_| self.centre.iter().map(|c| c + sd * rng.normal()).collect()).collect()
     }
 
-    /// The largest difference of value and gradient, relative to max(1, largest entry), over some positions.
+    /// The largest difference of value and gradient, relative to max(1, largest entry), over positions near the centre and far from it.
     ///
     /// # Errors
     /// What the model reports.
     pub fn discrepancy(&mut self) -> Result<f64, posterity::Error> {
         let mut evaluator = self.target.evaluator()?;
         let mut worst = 0.0_f64;
-        for position in self.positions(5) {
+        for position in [self.positions(5, 0.1), self.positions(5, 1.5)].concat() {
             let (mut ours, mut theirs) = (vec![0.0; position.len()], vec![0.0; position.len()]);
             let value = evaluator.log_density_gradient(&position, &mut ours)?;
             let by_hand = self.hand_written.gradient(&position, &mut theirs);

@@ -10,8 +10,12 @@
 //! estimate has not seen, by the number of leapfrog steps that a trajectory would need:
 //!
 //! ```text
-//! length(M) = √(λmax(cov of whitened draws) · λmax(cov of whitened gradients))
+//! length(M) = √(λmax(cov of whitened draws) · λmax(cov of whitened gradients)) / (1 + √(d/n))²
 //! ```
+//! The divisor is what sampling noise alone makes of a standard normal in d dimensions seen by n draws, so a Gaussian with the right metric
+//! has length 1. If no metric promises a length below a bound, the posterior is far from any Gaussian (a funnel, a banana): then a global
+//! correlation is no guide to the local ones, the diagonal is used, and [`MetricEstimate::is_hard`] says so.
+//!
 //! *Costs* O(n d + n² min(n, d) + m³) per estimate, m = min(d, number of directions). *References* the gradient-based diagonal and the
 //! low-rank form are those of nuts-rs, <https://github.com/pymc-devs/nuts-rs>, and Seyboldt, Carlson & Carpenter 2026,
 //! <https://arxiv.org/abs/2603.18845>; the geometric mean: Bhatia 2007, *Positive Definite Matrices*, chapter 4.
@@ -49,11 +53,13 @@ pub struct MetricEstimateConfig {
     pub max_dense_dim: usize,
     /// Largest number of directions taken from draws, and from gradients, above that dimension; 50.
     pub max_rank: usize,
+    /// Correlations are believed if they promise a trajectory length of at most this; 2.5, where 1 is a Gaussian's.
+    pub max_length: f64,
 }
 
 impl Default for MetricEstimateConfig {
     fn default() -> Self {
-        Self { form: MetricForm::Automatic, cutoff: 2.0, max_dense_dim: 100, max_rank: 50 }
+        Self { form: MetricForm::Automatic, cutoff: 2.0, max_dense_dim: 100, max_rank: 50, max_length: 2.5 }
     }
 }
 
@@ -64,7 +70,8 @@ impl MetricEstimateConfig {
     /// [`Error::InvalidSetting`] names the first one out of range.
     pub fn validate(&self) -> Result<(), Error> {
         check::in_range("cutoff", self.cutoff, self.cutoff >= 1.0 && self.cutoff.is_finite(), "finite and at least 1")?;
-        check::at_least("max_rank", self.max_rank, 1, "at least 1")
+        check::at_least("max_rank", self.max_rank, 1, "at least 1")?;
+        check::in_range("max_length", self.max_length, self.max_length >= 1.0, "at least 1")
     }
 }
 
@@ -120,26 +127,32 @@ pub fn metric_from_gradient(gradient: &[f64]) -> Result<Metric, Error> {
     Metric::diagonal(gradient.iter().map(variance).collect())
 }
 
+/// A metric, and how well it fits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricEstimate {
+    /// The metric.
+    pub metric: Metric,
+    /// True if the posterior is so far from Gaussian that no metric promises short trajectories; only found out by
+    /// [`MetricForm::Automatic`], and from enough draws.
+    pub is_hard: bool,
+}
+
 /// The metric of the draws in the buffer. `None` if they do not determine one (fewer than three, or none that moved).
 ///
 /// # Errors
 /// [`Error::NoConvergence`] if an eigendecomposition fails; [`Error::InvalidSetting`] for a setting.
-pub fn estimate_metric(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Result<Option<Metric>, Error> {
+pub fn estimate_metric(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Result<Option<MetricEstimate>, Error> {
     config.validate()?;
-    let n = draws.len();
-    if n < 3 {
-        return Ok(None);
-    }
-    let all = Standardised::new(draws, 0, n);
-    let Some(all) = all else { return Ok(None) };
-    let cutoff = match config.form {
-        MetricForm::Diagonal => f64::INFINITY,
-        MetricForm::LowRank => config.cutoff,
-        MetricForm::Dense => 1.0,
+    let Some(all) = Standardised::new(draws, 0, draws.len()).filter(|all| all.n() >= 3) else { return Ok(None) };
+    let choice = match config.form {
+        MetricForm::Diagonal => Choice { cutoff: f64::INFINITY, is_hard: false },
+        MetricForm::LowRank => Choice { cutoff: config.cutoff, is_hard: false },
+        MetricForm::Dense => Choice { cutoff: 1.0, is_hard: false },
         MetricForm::Automatic => choose_cutoff(draws, config)?,
     };
-    let spectrum = if cutoff.is_finite() { all.spectrum(config)? } else { None };
-    all.metric(spectrum.as_ref(), cutoff).map(Some)
+    let spectrum = if choice.cutoff.is_finite() { all.spectrum(config)? } else { None };
+    let metric = all.metric(spectrum.as_ref(), choice.cutoff)?;
+    Ok(Some(MetricEstimate { metric, is_hard: choice.is_hard }))
 }
 
 /// The metric whose M⁻¹ is the sample covariance of the draws' positions, pulled to its diagonal by a weight of d / (n + d): for kernels
@@ -172,22 +185,31 @@ pub fn covariance_metric(draws: &DrawBuffer, max_dense_dim: usize) -> Result<Opt
 
 /// Fewest draws for which anything but a diagonal is considered.
 const MIN_DRAWS_FOR_CORRELATIONS: usize = 10;
+/// Fewest held-out draws, beside two per dimension, from which a posterior is called hard.
+const MIN_DRAWS_FOR_VERDICT: usize = 100;
 /// A less simple form must promise trajectories shorter by this factor.
 const WORTHWHILE: f64 = 0.95;
 
+/// Which eigenvalues count.
+#[derive(Debug, Clone, Copy)]
+struct Choice {
+    cutoff: f64,
+    is_hard: bool,
+}
+
 /// The cutoff whose metric, fitted to the earlier half of the draws, promises the shortest trajectories on the later half.
-fn choose_cutoff(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Result<f64, Error> {
-    let n = draws.len();
-    let diagonal = f64::INFINITY;
-    if n < MIN_DRAWS_FOR_CORRELATIONS || draws.dim == 1 {
+fn choose_cutoff(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Result<Choice, Error> {
+    let (n, d) = (draws.len(), draws.dim);
+    let diagonal = Choice { cutoff: f64::INFINITY, is_hard: false };
+    if n < MIN_DRAWS_FOR_CORRELATIONS || d == 1 {
         return Ok(diagonal);
     }
     let (Some(fit), Some(held_out)) = (Standardised::new(draws, 0, n / 2), Standardised::new(draws, n / 2, n)) else {
         return Ok(diagonal);
     };
     let Some(spectrum) = fit.spectrum(config)? else { return Ok(diagonal) };
-    let mut best = (diagonal, fit.trajectory_length(&held_out, &spectrum, diagonal));
-    let dense_allowed = draws.dim <= config.max_dense_dim && n / 2 > draws.dim;
+    let mut best = (diagonal.cutoff, fit.trajectory_length(&held_out, &spectrum, diagonal.cutoff));
+    let dense_allowed = d <= config.max_dense_dim && n / 2 > d;
     let cutoffs = [4.0 * config.cutoff, config.cutoff, 1.0];
     for &cutoff in &cutoffs[..if dense_allowed { 3 } else { 2 }] {
         let length = fit.trajectory_length(&held_out, &spectrum, cutoff);
@@ -195,7 +217,9 @@ fn choose_cutoff(draws: &DrawBuffer, config: &MetricEstimateConfig) -> Result<f6
             best = (cutoff, length);
         }
     }
-    Ok(best.0)
+    // From few draws the length says more of the draws than of the posterior.
+    let is_hard = n / 2 >= 2 * d + MIN_DRAWS_FOR_VERDICT && best.1 > config.max_length;
+    Ok(if is_hard { Choice { is_hard, ..diagonal } } else { Choice { cutoff: best.0, is_hard } })
 }
 
 /// Draws and gradients centred, in coordinates in which both have the same standard deviations.
@@ -314,7 +338,8 @@ impl Standardised {
         Metric::low_rank(self.scales.clone(), eigenvectors, eigenvalues)
     }
 
-    /// √(λmax(cov of draws) · λmax(cov of gradients)) of `held_out` in the coordinates that this metric makes round.
+    /// √(λmax(cov of draws) · λmax(cov of gradients)) of `held_out` in the coordinates that this metric makes round, relative to a
+    /// standard normal's.
     fn trajectory_length(&self, held_out: &Self, spectrum: &Spectrum, cutoff: f64) -> f64 {
         let whiten = |data: &Array2<f64>, scale: &dyn Fn(usize) -> f64, power: f64| {
             let mut rows = data.clone();
@@ -331,7 +356,8 @@ impl Standardised {
         };
         let draws = whiten(&held_out.positions, &|j| held_out.scales[j] / self.scales[j], -0.5);
         let gradients = whiten(&held_out.gradients, &|j| self.scales[j] / held_out.scales[j], 0.5);
-        (draws * gradients).sqrt()
+        let noise = 1.0 + (self.dim as f64 / held_out.n() as f64).sqrt();
+        (draws * gradients).sqrt() / (noise * noise)
     }
 }
 
@@ -489,7 +515,7 @@ mod tests {
         let truth = l.dot(&l.t());
         let draws = gaussian(&l, 12, 3);
         let config = MetricEstimateConfig { form: MetricForm::Dense, ..MetricEstimateConfig::default() };
-        let metric = estimate_metric(&draws, &config).unwrap().unwrap();
+        let metric = estimate_metric(&draws, &config).unwrap().unwrap().metric;
         let found = inverse_mass(&metric);
         for (a, b) in found.iter().zip(&truth) {
             // Exact in exact arithmetic; the condition number of the problem is about 1e5.
@@ -510,10 +536,10 @@ mod tests {
             }
         });
         let config = MetricEstimateConfig::default();
-        let metric = estimate_metric(&gaussian(&correlated, 100, 1), &config).unwrap().unwrap();
+        let metric = estimate_metric(&gaussian(&correlated, 100, 1), &config).unwrap().unwrap().metric;
         assert!(!matches!(metric, Metric::Diagonal(_)), "{metric:?}");
         let independent = Array2::from_diag(&ndarray::array![1.0, 20.0, 0.1, 3.0, 1e-5, 1e6]);
-        let metric = estimate_metric(&gaussian(&independent, 100, 1), &config).unwrap().unwrap();
+        let metric = estimate_metric(&gaussian(&independent, 100, 1), &config).unwrap().unwrap().metric;
         let Metric::Diagonal(_) = &metric else { panic!("{metric:?}") };
         for (variance, sd) in metric.variances().iter().zip(independent.diag()) {
             approx::assert_relative_eq!(*variance, sd * sd, max_relative = 1e-9);
@@ -525,7 +551,7 @@ mod tests {
         let d = 150;
         let mut l = Array2::eye(d);
         l.column_mut(0).fill(1.0);
-        let metric = estimate_metric(&gaussian(&l, 80, 5), &MetricEstimateConfig::default()).unwrap().unwrap();
+        let metric = estimate_metric(&gaussian(&l, 80, 5), &MetricEstimateConfig::default()).unwrap().unwrap().metric;
         let Metric::LowRank(low_rank) = &metric else { panic!("{metric:?}") };
         assert!(low_rank.rank() >= 1);
         // Variance along the direction of ones: truth d + 1 for the mean direction, 1 elsewhere.
@@ -549,9 +575,33 @@ mod tests {
             let z = rng.normal();
             half.push(&[3.0 * z, 1.0], &[-z / 3.0, 0.0]);
         }
-        let metric = estimate_metric(&half, &MetricEstimateConfig::default()).unwrap().unwrap();
+        let metric = estimate_metric(&half, &MetricEstimateConfig::default()).unwrap().unwrap().metric;
         approx::assert_relative_eq!(metric.variances()[0], 9.0, max_relative = 1e-9);
         assert!(metric.variances()[1].is_finite());
+    }
+
+    #[test]
+    fn a_funnel_is_called_hard_and_a_correlated_normal_is_not() {
+        // x₁ ~ N(0, 3), x₂ … | x₁ ~ N(0, exp(x₁/2)): Neal's funnel, with its gradient.
+        let mut funnel = DrawBuffer::new(5);
+        let mut rng = Stream::new(8);
+        for _ in 0..600 {
+            let log_scale = 3.0 * rng.normal();
+            let mut x = vec![log_scale; 5];
+            let mut g = vec![-log_scale / 9.0; 5];
+            for i in 1..5 {
+                let z = rng.normal();
+                x[i] = (0.5 * log_scale).exp() * z;
+                g[i] = -x[i] * (-log_scale).exp();
+                g[0] += 0.5 * (z * z - 1.0);
+            }
+            funnel.push(&x, &g);
+        }
+        let config = MetricEstimateConfig::default();
+        let estimate = estimate_metric(&funnel, &config).unwrap().unwrap();
+        assert!(estimate.is_hard && matches!(estimate.metric, Metric::Diagonal(_)));
+        let estimate = estimate_metric(&gaussian(&skewed_factor(5), 600, 1), &config).unwrap().unwrap();
+        assert!(!estimate.is_hard && matches!(estimate.metric, Metric::Dense(_)));
     }
 
     #[test]

@@ -6,6 +6,6 @@ mod windows;
 
 pub use dual_averaging::{DualAveraging, DualAveragingConfig};
 pub use metric_estimate::{
-    DrawBuffer, MetricEstimateConfig, MetricForm, covariance_metric, estimate_metric, metric_from_gradient,
+    DrawBuffer, MetricEstimate, MetricEstimateConfig, MetricForm, covariance_metric, estimate_metric, metric_from_gradient,
 };
 pub use windows::Windows;

@@ -44,7 +44,7 @@ pub struct AdaptationConfig {
     pub step_size: DualAveragingConfig,
     /// The metric's estimate.
     pub metric: MetricEstimateConfig,
-    /// If trajectories diverge in the part of the warm-up in which the metric stands still, the target acceptance rate is raised, up to
+    /// Where trajectories diverge in the last part of the warm-up, or no metric fits the posterior, the target acceptance rate is raised, up to
     /// this; 0.99. At most `step_size.target_acceptance` switches it off.
     pub max_target_acceptance: f64,
 }
@@ -68,6 +68,12 @@ impl AdaptationConfig {
             pair("max_target_acceptance", self.max_target_acceptance.to_string()),
             pair("metric", format!("{:?}", self.metric.form)),
             pair("metric_cutoff", self.metric.cutoff.to_string()),
+            pair("metric_max_dense_dim", self.metric.max_dense_dim.to_string()),
+            pair("metric_max_rank", self.metric.max_rank.to_string()),
+            pair("dual_averaging_gamma", self.step_size.gamma.to_string()),
+            pair("dual_averaging_t0", self.step_size.t0.to_string()),
+            pair("dual_averaging_kappa", self.step_size.kappa.to_string()),
+            pair("dual_averaging_pull", self.step_size.pull.to_string()),
         ]
     }
 
@@ -94,6 +100,8 @@ pub struct TunedChain<K> {
     divergences: usize,
 }
 
+/// Target acceptance rate where no metric makes the posterior round: small steps do not skip narrow places.
+const HARD_TARGET_ACCEPTANCE: f64 = 0.95;
 /// Numbers kept for the metric's estimate at most: bounds the memory of long vectors.
 const MAX_BUFFERED_NUMBERS: usize = 4_000_000;
 
@@ -139,16 +147,23 @@ impl<K: TunableKernel> TunedChain<K> {
         rng: &mut Stream,
     ) -> Result<u32, Error> {
         self.buffer.keep_last(self.windows.window(iterations));
-        let estimate = if K::USES_GRADIENTS {
-            estimate_metric(&self.buffer, &self.config.metric)?
+        let mut target_acceptance = self.config.step_size.target_acceptance;
+        if K::USES_GRADIENTS {
+            let Some(estimate) = estimate_metric(&self.buffer, &self.config.metric)? else { return Ok(0) };
+            if estimate.is_hard {
+                target_acceptance = target_acceptance.max(HARD_TARGET_ACCEPTANCE.min(self.config.max_target_acceptance));
+            }
+            self.kernel.set_metric(estimate.metric)?;
         } else {
-            covariance_metric(&self.buffer, self.config.metric.max_dense_dim)?
-        };
-        let Some(metric) = estimate else { return Ok(0) };
-        self.kernel.set_metric(metric)?;
+            let estimate = covariance_metric(&self.buffer, self.config.metric.max_dense_dim)?;
+            let Some(metric) = estimate else { return Ok(0) };
+            self.kernel.set_metric(metric)?;
+        }
+        let config = DualAveragingConfig { target_acceptance, ..self.config.step_size };
+        self.averaging = DualAveraging::new(config, self.kernel.step_size())?;
         let n_evaluations = self.restart_step_size(state, target, rng)?;
         if iterations == self.windows.end() {
-            self.settle_step_size(self.averaging.config().target_acceptance, self.kernel.step_size())?;
+            self.settle_step_size(target_acceptance, self.kernel.step_size())?;
         }
         Ok(n_evaluations)
     }
@@ -183,7 +198,7 @@ impl<K: TunableKernel> AdaptiveChain for TunedChain<K> {
         if K::USES_GRADIENTS {
             let form = MetricEstimateConfig { form: MetricForm::Diagonal, ..self.config.metric };
             let metric = match estimate_metric(path, &form)? {
-                Some(metric) => metric,
+                Some(estimate) => estimate.metric,
                 None => metric_from_gradient(&state.gradient)?,
             };
             self.kernel.set_metric(metric)?;
@@ -251,9 +266,9 @@ impl<K: TunableKernel> AdaptiveChain for TunedChain<K> {
 }
 
 /// Counts evaluations.
-struct Counted<'a> {
-    target: &'a mut dyn LogDensityGradient,
-    n_evaluations: u32,
+pub(super) struct Counted<'a> {
+    pub(super) target: &'a mut dyn LogDensityGradient,
+    pub(super) n_evaluations: u32,
 }
 
 impl LogDensityGradient for Counted<'_> {

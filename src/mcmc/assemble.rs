@@ -38,11 +38,22 @@ pub(super) fn draws<S: Sampler, T: Target + ?Sized>(
     Ok(draws)
 }
 
+/// Fails if these variables and the target's coordinates cannot be put together as draws: known before the first draw is made.
+pub(super) fn check_layout<T: Target + ?Sized>(target: &T, variables: &[Variable], n_chains: usize) -> Result<(), Error> {
+    let n_columns = variables.iter().map(Variable::size).sum();
+    let group = Group::new(variables.to_vec(), Array3::zeros((n_chains, 0, n_columns)))?;
+    let mut draws = Draws::new(group, SampleStats::new(n_chains, 0), Attributes::new("", 0))?;
+    for (dimension, coordinates) in target.coords() {
+        draws = draws.with_coords(&dimension, coordinates)?;
+    }
+    Ok(())
+}
+
 /// Parameters, and generated quantities after them.
 fn posterior<C: AdaptiveChain, T: Target + ?Sized>(target: &T, chains: &[Chain<C>], n: usize) -> Result<Group, Error> {
     let mut variables = target.variables()?;
     let n_parameters: usize = variables.iter().map(Variable::size).sum();
-    let first = chains.first().and_then(|c| c.made.generated.first());
+    let first = chains.iter().flat_map(|c| &c.made.generated).find(|values| !values.is_empty());
     let generated: Vec<Variable> =
         first.into_iter().flat_map(|values| values.iter().map(|(v, _)| target.label(v.clone()))).collect();
     let n_generated: usize = generated.iter().map(Variable::size).sum();

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::draws::write_atomically;
 use crate::error::{Error, FormatProblem};
 
-/// Marks the files, and their layout.
+/// Marks the files; the last byte is the version of their layout.
 const MAGIC: [u8; 8] = *b"PSTRCKP1";
 
 /// The file of a chain.
@@ -42,14 +42,20 @@ pub(super) fn load<C: DeserializeOwned>(path: &Path, fingerprint: u64) -> Result
         let bytes: [u8; 8] = bytes.get(at..at + 8)?.try_into().ok()?;
         Some(bytes)
     };
-    if word(0) != Some(MAGIC) {
+    let (Some(magic), Some(run), Some(expected)) = (word(0), word(8), word(16)) else {
+        return Err(fail(FormatProblem::Undecodable));
+    };
+    if magic[..7] != MAGIC[..7] {
+        return Err(fail(FormatProblem::Undecodable));
+    }
+    if magic != MAGIC {
         return Err(fail(FormatProblem::OtherVersion));
     }
-    if word(8).map(u64::from_le_bytes) != Some(fingerprint) {
+    if u64::from_le_bytes(run) != fingerprint {
         return Err(fail(FormatProblem::OtherRun));
     }
     let content = bytes.get(24..).unwrap_or_default();
-    if word(16).map(u64::from_le_bytes) != Some(hash(content)) {
+    if u64::from_le_bytes(expected) != hash(content) {
         return Err(fail(FormatProblem::Undecodable));
     }
     postcard::from_bytes(content).map(Some).map_err(|_| fail(FormatProblem::Undecodable))
@@ -81,8 +87,13 @@ mod tests {
         bytes[30] ^= 1;
         fs::write(&file, &bytes).unwrap();
         assert_eq!(problem(load(&file, 1)), FormatProblem::Undecodable);
-        fs::write(&file, b"something else").unwrap();
+        fs::write(&file, &bytes[..20]).unwrap();
+        assert_eq!(problem(load(&file, 1)), FormatProblem::Undecodable);
+        bytes[7] = b'0';
+        fs::write(&file, &bytes).unwrap();
         assert_eq!(problem(load(&file, 1)), FormatProblem::OtherVersion);
+        fs::write(&file, b"something else").unwrap();
+        assert_eq!(problem(load(&file, 1)), FormatProblem::Undecodable);
         fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::adaptive::Counted;
 use super::assemble;
 use super::checkpoint;
 use super::run::{Progress, Run};
@@ -15,7 +16,7 @@ use super::warmup::{WarmChain, Warmup};
 use crate::draws::Draws;
 use crate::error::Error;
 use crate::kernels::State;
-use crate::model::{Evaluator, Target, Values};
+use crate::model::{Evaluator, Target, Values, Variable};
 use crate::parallel::map_indexed;
 use crate::rng::{Purpose, Stream};
 
@@ -67,6 +68,9 @@ struct Shared<'a, S, T: ?Sized> {
     n_warmup: usize,
     n_draws: usize,
     fingerprint: u64,
+    variables: Vec<Variable>,
+    /// Entries of all variables.
+    n_entries: usize,
     /// Set when a chain fails, to end the others.
     failed: AtomicBool,
     observers: Vec<std::sync::Arc<dyn super::run::Observer>>,
@@ -108,9 +112,11 @@ fn run_chains<S: Sampler, T: Target + ?Sized>(
     {
         return Err(Error::Dimension { what: "dimension of the warm-up", expected: dim, found: chain.position.len() });
     }
+    let variables = target.variables()?;
+    assemble::check_layout(target, &variables, run.n_chains)?;
     let mut fingerprint = 0;
-    if let Some(checkpoint) = &run.checkpoint {
-        fs::create_dir_all(&checkpoint.directory).map_err(|source| Error::Io { path: checkpoint.directory.clone(), source })?;
+    if let Some(directory) = &run.checkpoint {
+        fs::create_dir_all(directory).map_err(|source| Error::Io { path: directory.clone(), source })?;
         fingerprint = fingerprint_of(sampler, target, run, n_warmup)?;
     }
     let shared = Shared {
@@ -120,6 +126,8 @@ fn run_chains<S: Sampler, T: Target + ?Sized>(
         n_warmup,
         n_draws,
         fingerprint,
+        n_entries: variables.iter().map(Variable::size).sum(),
+        variables,
         failed: AtomicBool::new(false),
         observers: run.observers(n_warmup + n_draws),
     };
@@ -136,9 +144,9 @@ fn run_chains<S: Sampler, T: Target + ?Sized>(
 impl<S: Sampler, T: Target + ?Sized> Shared<'_, S, T> {
     fn run_chain(&self, index: usize) -> Result<Chain<S::Chain>, Error> {
         let mut evaluator = self.target.evaluator()?;
-        let file = self.run.checkpoint.as_ref().map(|c| (checkpoint::path(&c.directory, index), c.every));
+        let file = self.run.checkpoint.as_ref().map(|directory| checkpoint::path(directory, index));
         let saved = match &file {
-            Some((path, _)) => checkpoint::load(path, self.fingerprint)?,
+            Some(path) => checkpoint::load(path, self.fingerprint)?,
             None => None,
         };
         let at = |iteration| move |source: Error| Error::Chain { chain: index, iteration, source: Box::new(source) };
@@ -159,14 +167,14 @@ impl<S: Sampler, T: Target + ?Sized> Shared<'_, S, T> {
             *seconds += clock.lap();
             divergences += usize::from(!warming_up && chain.made.transitions.last().is_some_and(|t| t.diverging));
             self.report(index, chain.iteration, divergences);
-            if let Some((path, every)) = &file
-                && saved_at.elapsed() >= *every
+            if let Some(path) = &file
+                && saved_at.elapsed() >= self.run.checkpoint_every
             {
                 checkpoint::save(path, self.fingerprint, &chain)?;
                 saved_at = Instant::now();
             }
         }
-        if let Some((path, _)) = &file {
+        if let Some(path) = &file {
             checkpoint::save(path, self.fingerprint, &chain)?;
         }
         Ok(chain)
@@ -182,12 +190,14 @@ impl<S: Sampler, T: Target + ?Sized> Shared<'_, S, T> {
         let state = match warm {
             Some(warm) => {
                 kernel.set_tuning(&warm.tuning)?;
+                made.start_evaluations = 1;
                 State::new(evaluator, warm.position.clone())?
             }
             None => {
                 let mut start = start_state(self.target, evaluator, &self.run.start, self.run.seed, index)?;
-                made.start_evaluations = start.n_evaluations;
-                kernel.start(&mut start.state, &start.path, evaluator, &mut rng)?;
+                let mut counted = Counted { target: evaluator, n_evaluations: start.n_evaluations };
+                kernel.start(&mut start.state, &start.path, &mut counted, &mut rng)?;
+                made.start_evaluations = counted.n_evaluations;
                 start.state
             }
         };
@@ -210,15 +220,27 @@ impl<S: Sampler, T: Target + ?Sized> Shared<'_, S, T> {
         }
         let transition = kernel.transition(state, evaluator, rng)?;
         let draw = (*iteration - self.n_warmup) as u64;
+        let n_before = made.constrained.len();
         self.target.constrain(&state.position, &mut made.constrained)?;
+        let found = made.constrained.len() - n_before;
+        if found != self.n_entries {
+            return Err(Error::Dimension { what: "entries of the variables", expected: self.n_entries, found });
+        }
         let generated =
             self.target.generated(&state.position, &mut Stream::keyed(self.run.seed, Purpose::Generated, draw, index as u64))?;
-        if !generated.is_empty() {
-            made.generated.push(generated);
+        if draw == 0 {
+            let generated = generated.iter().map(|(variable, _)| self.target.label(variable.clone()));
+            let all: Vec<Variable> = self.variables.iter().cloned().chain(generated).collect();
+            assemble::check_layout(self.target, &all, self.run.n_chains)?;
         }
+        made.generated.push(generated);
         if self.run.keep_log_likelihood {
             let mut terms = Vec::new();
             evaluator.log_likelihood_terms(&state.position, &mut terms)?;
+            if made.log_likelihood.len() != terms.len() * draw as usize {
+                let expected = made.log_likelihood.len() / draw.max(1) as usize;
+                return Err(Error::Dimension { what: "terms of the log-likelihood", expected, found: terms.len() });
+            }
             made.log_likelihood.append(&mut terms);
         }
         made.transitions.push(transition);
@@ -258,11 +280,15 @@ impl Clock {
     }
 }
 
-/// A number that differs between runs with different results: seed, sizes, sampler, names of the model, and its log density at a point.
+/// A number that differs between runs with different results: seed, sizes, sampler, names of the model, and its log density at a point
+/// where it is positive, if one is found.
 fn fingerprint_of<S: Sampler, T: Target + ?Sized>(sampler: &S, target: &T, run: &Run, n_warmup: usize) -> Result<u64, Error> {
     let mut evaluator = target.evaluator()?;
-    let probe: Vec<f64> = (0..evaluator.dim()).map(|i| 0.1 * ((i % 7) as f64 - 3.0)).collect();
-    let value = evaluator.log_density(&probe).map_or(0, f64::to_bits);
+    let value = [0.1, 0.01, 0.0, 1.0].into_iter().find_map(|scale| {
+        let probe: Vec<f64> = (0..evaluator.dim()).map(|i| scale * ((i % 7) as f64 - 3.0)).collect();
+        evaluator.log_density(&probe).ok().filter(|value| value.is_finite())
+    });
+    let value = value.map_or(0, f64::to_bits);
     let key = (
         env!("CARGO_PKG_VERSION"),
         sampler.name(),

@@ -59,6 +59,8 @@ impl Sampler for Hmc {
         let mut settings = self.adaptation.describe();
         settings.push(("trajectory_length".to_owned(), format!("{:?}", self.kernel.length)));
         settings.push(("jitter".to_owned(), self.kernel.jitter.to_string()));
+        settings.push(("max_steps".to_owned(), self.kernel.max_steps.to_string()));
+        settings.push(("max_energy_error".to_owned(), self.kernel.max_energy_error.to_string()));
         settings
     }
 

@@ -104,7 +104,9 @@ impl<T: Target + ?Sized> Target for PriorOnly<'_, T> {
     }
 
     fn evaluator(&self) -> Result<Box<dyn Evaluator + '_>, Error> {
-        Ok(Box::new(PriorEvaluator(self.0.evaluator()?)))
+        let evaluator = self.0.evaluator()?;
+        let scratch = vec![0.0; evaluator.dim()];
+        Ok(Box::new(PriorEvaluator { evaluator, scratch }))
     }
 
     fn variables(&self) -> Result<Vec<Variable>, Error> {
@@ -128,35 +130,36 @@ impl<T: Target + ?Sized> Target for PriorOnly<'_, T> {
     }
 }
 
-struct PriorEvaluator<'e>(Box<dyn Evaluator + 'e>);
+struct PriorEvaluator<'e> {
+    evaluator: Box<dyn Evaluator + 'e>,
+    scratch: Vec<f64>,
+}
 
 impl LogDensityGradient for PriorEvaluator<'_> {
     fn dim(&self) -> usize {
-        self.0.dim()
+        self.evaluator.dim()
     }
 
     fn log_density(&mut self, position: &[f64]) -> Result<f64, DensityError> {
-        Ok(self.0.log_density_parts(position)?.log_prior)
+        self.evaluator.log_prior_gradient(position, &mut self.scratch)
     }
 
     fn log_density_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
-        Ok(self.0.tempered_gradient(position, 0.0, gradient)?.log_prior)
+        self.evaluator.log_prior_gradient(position, gradient)
     }
 }
 
 impl Evaluator for PriorEvaluator<'_> {
     fn log_density_parts(&mut self, position: &[f64]) -> Result<LogDensityParts, DensityError> {
-        let parts = self.0.log_density_parts(position)?;
-        Ok(LogDensityParts { log_likelihood: 0.0, ..parts })
+        Ok(LogDensityParts { log_prior: self.log_density(position)?, log_likelihood: 0.0 })
     }
 
     fn tempered_gradient(&mut self, position: &[f64], _: f64, gradient: &mut [f64]) -> Result<LogDensityParts, DensityError> {
-        let parts = self.0.tempered_gradient(position, 0.0, gradient)?;
-        Ok(LogDensityParts { log_likelihood: 0.0, ..parts })
+        Ok(LogDensityParts { log_prior: self.log_density_gradient(position, gradient)?, log_likelihood: 0.0 })
     }
 
     fn hessian_vector(&mut self, position: &[f64], direction: &[f64], out: &mut [f64]) -> Result<(), DensityError> {
-        self.0.hessian_vector(position, direction, out)
+        self.evaluator.hessian_vector(position, direction, out)
     }
 
     fn log_likelihood_terms(&mut self, _: &[f64], out: &mut Vec<f64>) -> Result<(), DensityError> {

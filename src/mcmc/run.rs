@@ -24,7 +24,9 @@ pub struct Run {
     pub(crate) threads: Option<usize>,
     pub(crate) start: Start,
     pub(crate) warmup: Option<Warmup>,
-    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Where chains are saved.
+    pub(crate) checkpoint: Option<PathBuf>,
+    pub(crate) checkpoint_every: Duration,
     pub(crate) stop: Option<StopFlag>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) progress_bar: bool,
@@ -48,12 +50,6 @@ impl Start {
     pub(crate) fn fingerprint(&self) -> String {
         format!("{self:?}")
     }
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Checkpoint {
-    pub(crate) directory: PathBuf,
-    pub(crate) every: Duration,
 }
 
 /// A flag that ends a run from outside, as from a signal handler or another thread. Clones share it.
@@ -115,6 +111,7 @@ impl Run {
             start: Start::Search,
             warmup: None,
             checkpoint: None,
+            checkpoint_every: Duration::from_secs(5),
             stop: None,
             observer: None,
             progress_bar: false,
@@ -169,16 +166,14 @@ impl Run {
     /// bit for bit that of an uninterrupted run, also if the process was killed.
     #[must_use]
     pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.checkpoint = Some(Checkpoint { directory: directory.into(), every: Duration::from_secs(5) });
+        self.checkpoint = Some(directory.into());
         self
     }
 
     /// How often a checkpoint is written; every 5 seconds. Nothing without [`Run::checkpoint`].
     #[must_use]
     pub fn checkpoint_every(mut self, every: Duration) -> Self {
-        if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint.every = every;
-        }
+        self.checkpoint_every = every;
         self
     }
 
@@ -214,14 +209,33 @@ impl Run {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         check::at_least("chains", self.n_chains, 1, "at least 1")?;
         check::at_least("draws", self.n_draws, 1, "at least 1")?;
+        for (setting, n) in [("chains", self.n_chains), ("draws", self.n_draws), ("warmup", self.n_warmup)] {
+            check::in_range(setting, n as f64, u32::try_from(n).is_ok(), "below 2^32")?;
+        }
         if let Some(threads) = self.threads {
             check::at_least("threads", threads, 1, "at least 1")?;
+        }
+        let n_starts = match &self.start {
+            Start::Search => 1,
+            Start::Values(all) => all.len(),
+            Start::Positions(all) => all.len(),
+        };
+        if n_starts != 1 && n_starts != self.n_chains {
+            return Err(Error::Dimension {
+                what: "start points, one or one per chain",
+                expected: self.n_chains,
+                found: n_starts,
+            });
+        }
+        if self.warmup.as_ref().is_some_and(|w| w.chains.is_empty()) {
+            return Err(Error::Empty { what: "warm-up" });
         }
         Ok(())
     }
 
     /// Who is told about iterations.
     pub(crate) fn observers(&self, n_iterations: usize) -> Vec<Arc<dyn Observer>> {
+        #[cfg_attr(not(feature = "progress"), allow(unused_mut))]
         let mut observers: Vec<Arc<dyn Observer>> = self.observer.iter().cloned().collect();
         #[cfg(feature = "progress")]
         if self.progress_bar {

@@ -39,8 +39,9 @@ pub trait Sampler: Sync {
     /// Warms up and samples.
     ///
     /// # Errors
-    /// [`Error::NoParameters`], [`Error::NoStartPoint`], [`Error::InvalidSetting`], [`Error::Stopped`]; [`Error::Chain`] with the chain and
-    /// iteration for whatever ends a chain.
+    /// [`Error::NoParameters`], [`Error::NoStartPoint`], [`Error::InvalidSetting`], [`Error::Stopped`]; [`Error::Density`] for a fatal error
+    /// of the density on the way to a start point and step size; [`Error::Chain`] with the chain and iteration for whatever ends a chain
+    /// after that.
     fn sample<T: Target + ?Sized>(&self, target: &T, run: Run) -> Result<Draws, Error>
     where
         Self: Sized,

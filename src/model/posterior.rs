@@ -240,12 +240,8 @@ impl<'m, M: Model> Posterior<'m, M> {
     }
 }
 
-/// Prior with Jacobians, and the likelihood in the sink given.
-fn statements<M: Model, T: Real>(
-    model: &M,
-    coordinates: &[T],
-    mut likelihood: LogP<T>,
-) -> Result<(Accumulator<T>, LogP<T>), DensityError> {
+/// Prior with Jacobians, and the parameters.
+fn prior_statements<M: Model, T: Real>(model: &M, coordinates: &[T]) -> Result<(Accumulator<T>, M::Parameters<T>), DensityError> {
     let mut prior = Accumulator::new();
     let mut space = Space::at(coordinates, &mut prior);
     let parameters = model.parameters(&mut space);
@@ -255,13 +251,23 @@ fn statements<M: Model, T: Real>(
     })?;
     let mut lp = LogP::continuing(prior);
     model.log_prior(&parameters, &mut lp);
-    if let Some(error) = lp.take_error() {
-        return Err(error);
+    match lp.take_error() {
+        Some(error) => Err(error),
+        None => Ok((lp.into_accumulator(), parameters)),
     }
+}
+
+/// Prior with Jacobians, and the likelihood in the sink given.
+fn statements<M: Model, T: Real>(
+    model: &M,
+    coordinates: &[T],
+    mut likelihood: LogP<T>,
+) -> Result<(Accumulator<T>, LogP<T>), DensityError> {
+    let (prior, parameters) = prior_statements(model, coordinates)?;
     model.log_likelihood(&parameters, &mut likelihood);
     match likelihood.take_error() {
         Some(error) => Err(error),
-        None => Ok((lp.into_accumulator(), likelihood)),
+        None => Ok((prior, likelihood)),
     }
 }
 
@@ -281,7 +287,9 @@ fn on_tape<M: Model, E: Element>(
         let (prior, likelihood) = statements(model, &coordinates, sink)?;
         let (log_prior, prior) = prior.into_parts();
         let (log_likelihood, likelihood) = likelihood.into_accumulator().into_parts();
-        tape.backward_sinks(&[(&prior, 1.0), (&likelihood, weight)], gradient);
+        // Without weight, not even an infinite derivative of the likelihood counts.
+        let n_sinks = if weight == 0.0 { 1 } else { 2 };
+        tape.backward_sinks(&[(&prior, 1.0), (&likelihood, weight)][..n_sinks], gradient);
         Ok(LogDensityParts { log_prior: log_prior.value(), log_likelihood: log_likelihood.value() })
     })?
 }
@@ -335,6 +343,22 @@ impl<M: Model> Evaluator for Posterior<'_, M> {
         let value = total(parts, inverse_temperature)?;
         check_gradient(value, gradient)?;
         Ok(parts)
+    }
+
+    fn log_prior_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+        check_dimension(self.dim, position)?;
+        check_dimension(self.dim, gradient)?;
+        let (model, tape) = (self.model, &mut self.tape);
+        let value = guard(|| {
+            let mut coordinates = Vec::with_capacity(position.len());
+            let tape = tape.variables(position, &mut coordinates);
+            let (value, sink) = prior_statements(model, &coordinates)?.0.into_parts();
+            tape.backward_sinks(&[(&sink, 1.0)], gradient);
+            Ok::<f64, DensityError>(value)
+        })??;
+        check_value(value)?;
+        check_gradient(value, gradient)?;
+        Ok(value)
     }
 
     fn hessian_vector(&mut self, position: &[f64], direction: &[f64], out: &mut [f64]) -> Result<(), DensityError> {

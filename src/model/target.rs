@@ -110,6 +110,15 @@ pub trait Evaluator: LogDensityGradient {
         gradient: &mut [f64],
     ) -> Result<LogDensityParts, DensityError>;
 
+    /// Log prior density (with Jacobians) and its gradient, of a model without evaluating the likelihood: it need not exist everywhere that
+    /// the prior does.
+    ///
+    /// # Errors
+    /// As [`LogDensityGradient::log_density_gradient`].
+    fn log_prior_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
+        Ok(self.tempered_gradient(position, 0.0, gradient)?.log_prior)
+    }
+
     /// The Hessian of the log density times a direction.
     ///
     /// # Errors

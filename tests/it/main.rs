@@ -1,6 +1,11 @@
 //! Integration tests, in one binary.
 
+mod bad_input;
 mod data;
+mod harness;
 mod kernels;
 mod layering;
+mod reproducibility;
+mod resume;
+mod samplers;
 mod zoo;

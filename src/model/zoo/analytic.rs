@@ -102,7 +102,7 @@ impl Density for Gaussian {
     }
 }
 
-/// Neal's funnel: v ~ N(0, 3), x[i] ~ N(0, exp(v/2)).
+/// Neal's funnel: v ~ N(0, 3), xᵢ ~ N(0, exp(v/2)).
 ///
 /// E v = 0, Var v = 9, E x = 0, Var x = exp(9/2). Source: Neal 2003, <https://doi.org/10.1214/aos/1056562461>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

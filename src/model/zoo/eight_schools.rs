@@ -104,7 +104,7 @@ impl Model for EightSchools {
     }
 }
 
-/// The same model with theta[j] = mu + tau · theta_trans[j], theta_trans[j] ~ N(0, 1): no funnel.
+/// The same model with thetaⱼ = mu + tau · theta_transⱼ, theta_transⱼ ~ N(0, 1): no funnel.
 ///
 /// ```
 /// use posterity::model::Target;

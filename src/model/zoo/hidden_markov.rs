@@ -8,12 +8,12 @@ use crate::rng::Stream;
 
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_8;
 
-/// The forward algorithm: adds ln p(y[t] | y[0..t]) for every t.
+/// The forward algorithm: adds ln p(y\[t\] | y\[0..t\]) for every t.
 ///
 /// ```text
 /// w'[k] = Σⱼ w[j] theta[j][k] · p(y[t] | k)        term = ln Σₖ w'[k]        w = w' / Σ w'
 /// ```
-/// The first observation enters without initial-state weights, w'[k] = p(y[0] | k). The densities of the two states are divided by the
+/// The first observation enters without initial-state weights, w'[k] = p(y\[0\] | k). The densities of the two states are divided by the
 /// larger one, so that nothing underflows and one exponential per observation is enough.
 #[inline(always)]
 fn forward_algorithm<T: Real>(

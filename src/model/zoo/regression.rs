@@ -284,7 +284,7 @@ impl Model for Trend {
     }
 }
 
-/// Logistic regression: beta[k] ~ N(0, `coefficient_sd`), y ~ Bernoulli(1/(1 + exp(-X beta))).
+/// Logistic regression: beta\[k\] ~ N(0, `coefficient_sd`), y ~ Bernoulli(1/(1 + exp(-X beta))).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticRegression {
     x: DataMatrix,

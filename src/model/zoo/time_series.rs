@@ -10,9 +10,9 @@ use crate::rng::Stream;
 
 const HALF_LN_2PI: f64 = 0.918_938_533_204_672_8;
 
-/// Autoregression of order K: y[t] ~ N(alpha + Σₖ beta[k] y[t-k], sigma) for t ≥ K.
+/// Autoregression of order K: y\[t\] ~ N(alpha + Σₖ beta\[k\] y\[t-k\], sigma) for t ≥ K.
 ///
-/// alpha, beta[k] ~ N(0, 10), sigma ~ half-Cauchy(2.5). The first K values are taken as given.
+/// alpha, beta\[k\] ~ N(0, 10), sigma ~ half-Cauchy(2.5). The first K values are taken as given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Autoregression {
     lags: DataMatrix,
