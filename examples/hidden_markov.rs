@@ -79,7 +79,7 @@ impl Model for HiddenMarkov {
 
 fn main() -> Result<(), posterity::Error> {
     let model = HiddenMarkov { y: Y.to_vec() };
-    let draws = Nuts::default().sample(&model, Run::new(reference::seed()?))?;
+    let draws = Nuts::default().sample(&model, Run::new(reference::seed(1)?))?;
     println!("{}", draws.summary());
     let posteriordb = [
         ("theta1[0]", 0.66665, 0.10123),

@@ -69,7 +69,7 @@ fn simulate() -> LogisticRegression {
 }
 
 fn main() -> Result<(), posterity::Error> {
-    let draws = Nuts::default().sample(&simulate(), Run::new(reference::seed()?))?;
+    let draws = Nuts::default().sample(&simulate(), Run::new(reference::seed(1)?))?;
     println!("{}", draws.summary());
     // The weighted draws are worth 1,736,000 independent ones.
     let importance_sampling = [

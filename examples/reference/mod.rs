@@ -33,9 +33,9 @@ pub(crate) fn compare(draws: &Draws, known: &[Known]) -> Result<(), posterity::E
     Ok(())
 }
 
-/// The number after `--seed`, or 1.
-pub(crate) fn seed() -> Result<u64, posterity::Error> {
+/// The number after `--seed`, or the default.
+pub(crate) fn seed(default: u64) -> Result<u64, posterity::Error> {
     let mut arguments = std::env::args().skip_while(|a| a != "--seed").skip(1);
     let malformed = |_| posterity::Error::Field { field: "--seed".to_owned(), rule: "a whole number" };
-    arguments.next().map_or(Ok(1), |value| value.parse().map_err(malformed))
+    arguments.next().map_or(Ok(default), |value| value.parse().map_err(malformed))
 }

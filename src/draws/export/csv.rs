@@ -76,6 +76,12 @@ impl Draws {
     fn csv_settings(&self, out: &mut impl Write, chain: usize) -> io::Result<()> {
         let attributes = self.attributes();
         writeln!(out, "# posterity_version = {}", single_line(&attributes.version))?;
+        writeln!(out, "# sampler = {}", single_line(&attributes.sampler))?;
+        // The prefix keeps a setting from being read as one of CmdStan's. They come before those, as cmdstanpy takes the last line that
+        // contains "metric =" for the metric.
+        for (name, value) in &attributes.settings {
+            writeln!(out, "# setting_{} = {}", single_line(name), single_line(value))?;
+        }
         writeln!(out, "# model = posterity_model")?;
         writeln!(out, "# method = sample (Default)")?;
         writeln!(out, "#   sample")?;
@@ -100,13 +106,7 @@ impl Draws {
         }
         writeln!(out, "# id = {}", chain + 1)?;
         writeln!(out, "# random")?;
-        writeln!(out, "#   seed = {}", attributes.seed)?;
-        writeln!(out, "# sampler = {}", single_line(&attributes.sampler))?;
-        // The prefix keeps a setting from being read as one of CmdStan's.
-        let settings = attributes.settings.iter();
-        settings
-            .map(|(name, value)| (single_line(name), single_line(value)))
-            .try_for_each(|(name, value)| writeln!(out, "# setting_{name} = {value}"))
+        writeln!(out, "#   seed = {}", attributes.seed)
     }
 
     fn csv_adaptation(&self, out: &mut impl Write, chain: usize) -> io::Result<()> {
@@ -198,7 +198,7 @@ mod tests {
         stats.push("diverging", StatValues::Flag(array![[true], [false]])).unwrap();
         stats.push("lp", StatValues::Float(array![[-1.5], [f64::NAN]])).unwrap();
         stats.push("tree_depth", StatValues::Integer(array![[3], [4]])).unwrap();
-        let mut attributes = Attributes::new("nuts", 9).with_setting("target", 0.8);
+        let mut attributes = Attributes::new("nuts", 9).with_setting("target", 0.8).with_setting("metric", "Automatic");
         attributes.step_sizes = vec![0.25, 0.5];
         attributes.inverse_mass_matrices = vec![vec![1.0, 2.5]; 2];
         let draws = Draws::new(Group::new(variables, values).unwrap(), stats, attributes).unwrap();
@@ -214,6 +214,8 @@ mod tests {
         assert!(text(1).contains("\nnan,4,0,-inf,-inf"));
         assert!(text(1).contains("# Step size = 0.5\n# Diagonal elements of inverse mass matrix:\n# 1.0, 2.5\n"));
         assert!(text(0).contains("\n# setting_target = 0.8\n"));
+        // What cmdstanpy takes for the metric.
+        assert_eq!(text(0).lines().rfind(|line| line.contains("metric =")), Some("#         metric = diag_e (Default)"));
     }
 
     #[test]
