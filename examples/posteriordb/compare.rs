@@ -1,7 +1,7 @@
 //! Draws against the means and standard deviations of reference draws.
 
 use ndarray::{Array3, ArrayView2, Axis};
-use posterity::diagnostics::{ess_bulk, ess_tail, mcse_mean, rhat};
+use posterity::diagnostics::{ess_bulk, ess_sd, ess_tail, mcse_mean, mcse_sd, rhat};
 use posterity::model::zoo::posteriordb::ReferencePosterior;
 
 /// The worst of every figure over the parameters; NaN if one cannot be computed, as for a chain that stands still.
@@ -13,6 +13,10 @@ pub(crate) struct Comparison {
     pub(crate) max_err_sd: f64,
     /// |mean - reference mean| / √(mcse² + reference sd² / reference ess)
     pub(crate) max_abs_z: f64,
+    /// Parameters with |z| above 4.
+    pub(crate) n_z_over_4: usize,
+    /// |ln sd - ln reference sd| / its standard error; the reference's own error is ours, scaled to its effective sample size.
+    pub(crate) max_abs_z_log_sd: f64,
     pub(crate) min_sd_ratio: f64,
     pub(crate) max_sd_ratio: f64,
 }
@@ -25,6 +29,8 @@ pub(crate) fn compare(draws: &Array3<f64>, reference: &ReferencePosterior) -> Co
         max_rhat: 0.0,
         max_err_sd: 0.0,
         max_abs_z: 0.0,
+        n_z_over_4: 0,
+        max_abs_z_log_sd: 0.0,
         min_sd_ratio: f64::INFINITY,
         max_sd_ratio: 0.0,
     };
@@ -40,8 +46,14 @@ pub(crate) fn compare(draws: &Array3<f64>, reference: &ReferencePosterior) -> Co
         let difference = (column.mean().unwrap_or(f64::NAN) - reference_mean).abs();
         larger(&mut worst.max_err_sd, difference / reference_sd);
         let standard_error = or_nan(mcse_mean).hypot(reference_sd / reference.ess.sqrt());
-        larger(&mut worst.max_abs_z, difference / standard_error);
-        let ratio = column.std(1.0) / reference_sd;
+        let z = difference / standard_error;
+        larger(&mut worst.max_abs_z, z);
+        worst.n_z_over_4 += usize::from(!(z <= 4.0));
+        let sd = column.std(1.0);
+        let ratio = sd / reference_sd;
+        let error = or_nan(mcse_sd) / sd;
+        let both = error * (1.0 + or_nan(ess_sd) / reference.ess).sqrt();
+        larger(&mut worst.max_abs_z_log_sd, ratio.ln().abs() / both);
         smaller(&mut worst.min_sd_ratio, ratio);
         larger(&mut worst.max_sd_ratio, ratio);
     }

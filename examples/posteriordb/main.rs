@@ -79,6 +79,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "divergences": draws.divergences().map(|d| d.iter().sum::<usize>()),
         "max_err_sd": comparison.max_err_sd,
         "max_abs_z": comparison.max_abs_z,
+        "n_z_over_4": comparison.n_z_over_4,
+        "max_abs_z_log_sd": comparison.max_abs_z_log_sd,
         "min_sd_ratio": comparison.min_sd_ratio,
         "max_sd_ratio": comparison.max_sd_ratio,
     });
