@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, check};
 use crate::kernels::Metric;
-use crate::linalg::symmetric_eigen;
+use crate::linalg::{Eigen, symmetric_eigen};
 
 /// Which form the metric takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -277,8 +277,8 @@ impl Standardised {
         let d = self.dim;
         if d <= config.max_dense_dim && self.n() > d + 1 {
             let (a, b) = (covariance(&self.positions), covariance(&self.gradients));
-            let Some((eigenvalues, vectors)) = geometric_mean(a, b)? else { return Ok(None) };
-            return Ok(Some(Spectrum { eigenvalues, eigenvectors: vectors.t().iter().copied().collect() }));
+            let Some(Eigen { values, vectors }) = geometric_mean(a, b)? else { return Ok(None) };
+            return Ok(Some(Spectrum { eigenvalues: values.to_vec(), eigenvectors: vectors.t().iter().copied().collect() }));
         }
         let n_directions = config.max_rank.min(self.n() / 2).max(1);
         let mut basis = Vec::new();
@@ -297,9 +297,9 @@ impl Standardised {
             c.diag_mut().mapv_inplace(|x| x + pull);
             c
         };
-        let Some((eigenvalues, vectors)) = geometric_mean(shrunk(a), shrunk(b))? else { return Ok(None) };
+        let Some(Eigen { values, vectors }) = geometric_mean(shrunk(a), shrunk(b))? else { return Ok(None) };
         let eigenvectors = basis.dot(&vectors);
-        Ok(Some(Spectrum { eigenvalues, eigenvectors: eigenvectors.t().iter().copied().collect() }))
+        Ok(Some(Spectrum { eigenvalues: values.to_vec(), eigenvectors: eigenvectors.t().iter().copied().collect() }))
     }
 
     fn metric(&self, spectrum: Option<&Spectrum>, cutoff: f64) -> Result<Metric, Error> {
@@ -383,14 +383,14 @@ fn covariance(rows: &Array2<f64>) -> Array2<f64> {
 }
 
 /// Eigenpairs of A # B⁻¹ = B^-½ (B^½ A B^½)^½ B^-½; `None` if A or B is not positive definite to working precision.
-fn geometric_mean(a: Array2<f64>, b: Array2<f64>) -> Result<Option<(Vec<f64>, Array2<f64>)>, Error> {
-    let Some((root, inverse_root)) = root_and_inverse(&b)? else { return Ok(None) };
+fn geometric_mean(a: Array2<f64>, b: Array2<f64>) -> Result<Option<Eigen>, Error> {
+    let Some([root, inverse_root]) = root_and_inverse(&b)? else { return Ok(None) };
     let middle = symmetric(&root.dot(&a).dot(&root));
-    let Some((middle_root, _)) = root_and_inverse(&middle)? else { return Ok(None) };
+    let Some([middle_root, _]) = root_and_inverse(&middle)? else { return Ok(None) };
     let mean = symmetric(&inverse_root.dot(&middle_root).dot(&inverse_root));
     let eigen = symmetric_eigen(mean.view())?;
     let positive = eigen.values.iter().all(|&v| v > 0.0 && v.is_finite());
-    Ok(positive.then(|| (eigen.values.to_vec(), eigen.vectors)))
+    Ok(positive.then_some(eigen))
 }
 
 fn symmetric(a: &Array2<f64>) -> Array2<f64> {
@@ -398,7 +398,7 @@ fn symmetric(a: &Array2<f64>) -> Array2<f64> {
 }
 
 /// The symmetric square root and its inverse; eigenvalues are kept above 1e-12 of the largest.
-fn root_and_inverse(a: &Array2<f64>) -> Result<Option<(Array2<f64>, Array2<f64>)>, Error> {
+fn root_and_inverse(a: &Array2<f64>) -> Result<Option<[Array2<f64>; 2]>, Error> {
     let eigen = symmetric_eigen(a.view())?;
     let largest = eigen.values.iter().fold(0.0_f64, |m, &v| m.max(v));
     if !(largest > 0.0 && largest.is_finite()) {
@@ -406,7 +406,7 @@ fn root_and_inverse(a: &Array2<f64>) -> Result<Option<(Array2<f64>, Array2<f64>)
     }
     let root = eigen.values.mapv(|v| v.max(1e-12 * largest).sqrt());
     let scaled = |d: &ndarray::Array1<f64>| (&eigen.vectors * d).dot(&eigen.vectors.t());
-    Ok(Some((scaled(&root), scaled(&root.mapv(f64::recip)))))
+    Ok(Some([scaled(&root), scaled(&root.mapv(f64::recip))]))
 }
 
 /// Appends to an orthonormal basis the `k` leading principal directions of centred rows, orthogonalised.

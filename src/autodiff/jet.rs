@@ -58,6 +58,7 @@ impl<E: Element, const K: usize> Sub for Jet<E, K> {
         self.zip(other, self.value - other.value, |a, b| a - b)
     }
 }
+#[allow(clippy::suspicious_arithmetic_impl)] // the product and quotient rules
 impl<E: Element, const K: usize> Mul for Jet<E, K> {
     type Output = Self;
     #[inline(always)]
@@ -65,6 +66,7 @@ impl<E: Element, const K: usize> Mul for Jet<E, K> {
         self.zip(other, self.value * other.value, |a, b| a * other.value + b * self.value)
     }
 }
+#[allow(clippy::suspicious_arithmetic_impl)] // the product and quotient rules
 impl<E: Element, const K: usize> Div for Jet<E, K> {
     type Output = Self;
     #[inline(always)]

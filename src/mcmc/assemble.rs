@@ -18,16 +18,14 @@ pub(super) fn draws<S: Sampler, T: Target + ?Sized>(
     n: usize,
 ) -> Result<Draws, Error> {
     let posterior = posterior(target, &chains, n)?;
-    let stats = |f: &dyn Fn(&Chain<S::Chain>) -> (&[f64], &[Transition]), n: usize| {
-        let all: Vec<_> = chains.iter().map(f).collect();
-        sample_stats(&all, n)
-    };
-    let sample = stats(&|c| (&c.made.log_densities, &c.made.transitions), n)?;
+    let sampling: Vec<History<'_>> = chains.iter().map(|c| (&*c.made.log_densities, &*c.made.transitions)).collect();
+    let sample = sample_stats(&sampling, n)?;
     let n_warmup = chains.iter().map(|c| c.made.warmup_transitions.len()).min().unwrap_or(0);
     let mut draws = Draws::new(posterior, sample, attributes(sampler, run, &chains, n))?;
     if n_warmup > 0 {
-        let warmup = stats(&|c| (&c.made.warmup_log_densities, &c.made.warmup_transitions), n_warmup)?;
-        draws = draws.with_warmup_stats(warmup)?;
+        let warmup: Vec<History<'_>> =
+            chains.iter().map(|c| (&*c.made.warmup_log_densities, &*c.made.warmup_transitions)).collect();
+        draws = draws.with_warmup_stats(sample_stats(&warmup, n_warmup)?)?;
     }
     if run.keep_log_likelihood {
         draws = draws.with_log_likelihood(log_likelihood(&chains, n)?)?;
@@ -88,7 +86,10 @@ fn log_likelihood<C: AdaptiveChain>(chains: &[Chain<C>], n: usize) -> Result<Gro
     Group::new(vec![Variable::new("log_likelihood", &[n_observations])], values)
 }
 
-fn sample_stats(chains: &[(&[f64], &[Transition])], n: usize) -> Result<SampleStats, Error> {
+/// Log densities and transitions of one chain.
+type History<'a> = (&'a [f64], &'a [Transition]);
+
+fn sample_stats(chains: &[History<'_>], n: usize) -> Result<SampleStats, Error> {
     let shape = (chains.len(), n);
     let float = |f: &dyn Fn(&Transition) -> f64| StatValues::Float(Array2::from_shape_fn(shape, |(c, i)| f(&chains[c].1[i])));
     let integer = |f: &dyn Fn(&Transition) -> u32| {

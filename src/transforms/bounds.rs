@@ -80,7 +80,7 @@ mod tests {
             check_bijection(
                 &u,
                 &[0, 1, 2],
-                |u, j| forward(u, j),
+                forward,
                 |u, j| forward(u, j),
                 |x| {
                     vec![
@@ -104,7 +104,7 @@ mod tests {
             check_bijection(
                 &u,
                 &[0, 1, 2],
-                |u, j| forward(u, j),
+                forward,
                 |u, j| forward(u, j),
                 |x| {
                     vec![

@@ -35,7 +35,7 @@ pub fn cholesky_correlation<T: Real>(n: usize, u: &[T], jacobian: &mut Accumulat
             }
             entries.push(rest * u.tanh());
             let sech = (log_one_minus_square * 0.5).exp();
-            rest = rest * u.unary(sech, -(sech * tanh));
+            rest *= u.unary(sech, -(sech * tanh));
         }
         entries.push(rest);
     }

@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn both_are_bijections() {
         for u in [[0.3, -1.0, 2.0], [-4.0, 3.0, 0.0]] {
-            check_bijection(&u, &[0, 1, 2], |u, j| ordered(u, j), |u, j| ordered(u, j), |x| ordered_inverse(x).unwrap());
+            check_bijection(&u, &[0, 1, 2], ordered, |u, j| ordered(u, j), |x| ordered_inverse(x).unwrap());
             let inverse = |x: &[f64]| positive_ordered_inverse(x).unwrap();
-            check_bijection(&u, &[0, 1, 2], |u, j| positive_ordered(u, j), |u, j| positive_ordered(u, j), inverse);
+            check_bijection(&u, &[0, 1, 2], positive_ordered, |u, j| positive_ordered(u, j), inverse);
         }
     }
 

@@ -24,7 +24,7 @@ pub fn simplex<T: Real>(u: &[T], jacobian: &mut Accumulator<T>) -> Vec<T> {
             jacobian.add(rest.ln());
         }
         x.push(rest * shifted.inv_logit());
-        rest = rest * (-shifted).inv_logit();
+        rest *= (-shifted).inv_logit();
     }
     x.push(rest);
     x
@@ -61,7 +61,7 @@ mod tests {
     fn stick_breaking_is_a_bijection() {
         for u in [vec![0.4], vec![0.3, -1.0, 2.0], vec![-3.0, 0.1, 0.2, 1.0]] {
             let free: Vec<usize> = (0..u.len()).collect();
-            check_bijection(&u, &free, |u, j| simplex(u, j), |u, j| simplex(u, j), |x| simplex_inverse(x).unwrap());
+            check_bijection(&u, &free, simplex, |u, j| simplex(u, j), |x| simplex_inverse(x).unwrap());
         }
     }
 
