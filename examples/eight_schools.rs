@@ -6,8 +6,9 @@
 //! mu ~ N(0, 5)    tau ~ half-Cauchy(5)    theta[j] ~ N(mu, tau)    y[j] ~ N(theta[j], sigma[j])
 //! ```
 //! *Centred*, the parameters are mu, tau and theta. As tau goes to 0 all theta are squeezed onto mu: a funnel whose neck is too narrow for a
-//! step size that suits its mouth. The sampler does not get down there, the mean of tau comes out too large, and the summary says that the
-//! run is not to be trusted. *Non-centred*, the parameters are mu, tau and z ~ N(0, 1), with theta = mu + tau z computed from them: no funnel.
+//! step size that suits its mouth. The sampler seldom gets down there, so that the mean of tau tends to come out too large, and the summary
+//! says that the run is not to be trusted. *Non-centred*, the parameters are mu, tau and z ~ N(0, 1), with theta = mu + tau z computed from
+//! them: no funnel.
 //!
 //! Both runs use the defaults. With other seeds a few non-centred draws may diverge too; the summary then says so, and
 //! `target_acceptance(0.95)` helps, as it does not in the centred run. The reference is posteriordb's `eight_schools-eight_schools_noncentered`: 10 chains of Stan, 10,000 draws that

@@ -275,7 +275,6 @@ fn difference(
         let h = step * 0.5_f64.powi(level as i32);
         let Some((up, down, width)) = sides(h)? else { break };
         let mut row = vec![(up - down) / width];
-        changes.extend(previous.first().map(|coarser| h * (row[0] - coarser).abs()));
         let mut power = 1.0;
         for (k, &coarser) in previous.iter().enumerate() {
             power *= 4.0;
@@ -284,9 +283,10 @@ fn difference(
             entries.push((extrapolated, (extrapolated - finer).abs().max((extrapolated - coarser).abs()), h));
             row.push(extrapolated);
         }
+        changes.extend(row.get(1).zip(previous.get(1)).map(|(finer, coarser)| h * (finer - coarser).abs()));
         previous = row;
     }
-    // At the smallest steps differences of a smooth density hardly change: what changes is noise of its values. It keeps an accidental
+    // At the smallest steps D₁ of a smooth density hardly changes (by h⁴): what changes is noise of its values. It keeps an accidental
     // agreement in the tableau from passing for precision.
     let noise = changes.iter().rev().take(3).fold(0.0_f64, |m, &change| m.max(change));
     let with_noise = entries.into_iter().map(|(value, error, h)| Difference { value, error: error.max(noise / h), step });
