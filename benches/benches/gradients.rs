@@ -4,11 +4,11 @@
 
 use std::process::ExitCode;
 
-use posterity_benches::cases;
 use posterity_benches::stopwatch::compare;
+use posterity_benches::{cases, filter};
 
 fn main() -> Result<ExitCode, posterity::Error> {
-    let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();
+    let filter = filter();
     println!("{:<27} {:>9} {:>9} {:>7} {:>6}", "model", "us", "by hand", "ratio", "gate");
     let mut passed = true;
     for mut case in cases::all()?.into_iter().filter(|c| c.name.contains(&filter)) {

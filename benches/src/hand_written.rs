@@ -17,7 +17,8 @@ fn inv_logit(u: f64) -> f64 {
 }
 
 /// A dot product with four partial sums, which the compiler vectorises.
-fn dot(x: &[f64], y: &[f64]) -> f64 {
+#[must_use]
+pub fn dot(x: &[f64], y: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a, b) = (x.chunks_exact(4), y.chunks_exact(4));
     let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
