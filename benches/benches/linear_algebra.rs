@@ -15,13 +15,16 @@ use posterity_benches::{discrepancy, filter, plain_loops};
 /// Seconds per row of the table.
 const BUDGET: f64 = 0.5;
 
-/// Two ways to the same numbers: each leaves them in the slice that it is given.
+/// A function that leaves its result in the vector that it is given.
+type Operation<'a, R> = Box<dyn FnMut(&mut Vec<f64>) -> R + 'a>;
+
+/// Two ways to the same numbers.
 struct Row<'a> {
     operation: &'static str,
     /// Length of the result.
     size: usize,
-    library: Box<dyn FnMut(&mut Vec<f64>) -> Result<(), posterity::Error> + 'a>,
-    floor: Box<dyn FnMut(&mut Vec<f64>) + 'a>,
+    library: Operation<'a, Result<(), posterity::Error>>,
+    floor: Operation<'a, ()>,
 }
 
 /// Inputs of order n.
@@ -30,7 +33,7 @@ struct Input {
     symmetric: Vec<f64>,
     /// Its Cholesky factor.
     factor: Vec<f64>,
-    /// Square without symmetry; the same plus a random part, so that pivots are exchanged.
+    /// Without symmetry: the same plus a random part, so that pivots are exchanged.
     general: Vec<f64>,
     vector: Vec<f64>,
 }

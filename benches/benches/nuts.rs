@@ -47,7 +47,10 @@ impl Density for Normal {
     }
 }
 
-fn targets() -> Result<Vec<(&'static str, Box<dyn Target>)>, Error> {
+/// A target with its name in the table.
+type Named = (&'static str, Box<dyn Target>);
+
+fn targets() -> Result<Vec<Named>, Error> {
     let mut rng = Stream::new(1);
     let (mut variance, mut deviation) = (1.0, 0.0_f64);
     let series = (0..200).map(|_| {

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     println!("{:<24} {:>6} {:>11} {:>11} {:>7}", "function", "n", "ns / entry", "standard", "ratio");
     let mut passed = true;
     for case in CASES.iter().filter(|case| case.name.contains(&filter)) {
-        // No power of two: input and result would lie 4096 bytes apart or nearly so, and the copy of one wait for the other.
+        // No large power of two: input and result would lie 4096 bytes apart or nearly so, and the copy of one wait for the other.
         for n in [8, 64, 1000, 50_000] {
             let mut rng = Stream::new(n as u64);
             let input: Vec<f64> = (0..n).map(|_| (case.input)(rng.normal())).collect();
