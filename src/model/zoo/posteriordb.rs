@@ -259,7 +259,7 @@ fn mesquite_columns(model: &str, data: &Fields<'_>) -> Result<Vec<Vec<f64>>, Err
     Ok(match model {
         "logmesquite_logvolume" => vec![volume],
         "logmesquite_logva" => vec![volume, area, group],
-        "logmesquite_logvash" => vec![volume, area, shape, height, density, group],
+        "logmesquite_logvash" => vec![volume, area, shape, height, group],
         _ => vec![diam1, diam2, canopy, height, density, group],
     })
 }
