@@ -286,6 +286,12 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// The operating system refused to start threads.
+    #[error("the operating system refused {requested} threads")]
+    Threads {
+        /// Number of threads asked for.
+        requested: usize,
+    },
     /// The number of draws does not suffice for what was asked.
     #[error("{what} needs at least {needed} draws per chain, found {found}")]
     TooFewDraws {

@@ -25,7 +25,9 @@ pub mod model;
 pub mod parallel;
 pub mod prelude;
 pub mod rng;
+pub mod smc;
 pub mod transforms;
+pub mod weights;
 
 pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};
 

@@ -8,4 +8,5 @@ mod layering;
 mod reproducibility;
 mod resume;
 mod samplers;
+mod smc;
 mod zoo;

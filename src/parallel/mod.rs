@@ -4,6 +4,10 @@
 //! Without it everything runs on the caller's thread. Results come in the order of their indices and each item is computed by one call, so
 //! the bits are the same on any number of threads as long as an item's work depends on its index alone.
 
+mod threads;
+
+pub use threads::{Cut, Threads};
+
 /// `[f(0), …, f(n - 1)]`, computed on up to `threads` threads; `None` means rayon's current pool.
 ///
 /// `Some(0)` counts as one thread. If the operating system refuses the threads, the caller's thread does the work.

@@ -1,0 +1,1 @@
+//! Sequential Monte Carlo: one engine for particle filters, samplers of static posteriors and conditional sweeps.

@@ -1,0 +1,3 @@
+//! The weight machine of sequential Monte Carlo: log-weights, log-evidence, effective sample size, resampling and genealogy.
+//!
+//! Nothing here knows of particles or models.
