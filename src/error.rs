@@ -286,6 +286,13 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// A sequential Monte Carlo run failed.
+    #[error("sequential Monte Carlo: {source}")]
+    Sampling {
+        /// The engine's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The operating system refused to start threads.
     #[error("the operating system refused {requested} threads")]
     Threads {

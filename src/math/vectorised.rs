@@ -132,6 +132,11 @@ fn sum_lanes(x: &[f64], term: impl Fn(f64) -> f64) -> f64 {
     for (lane, &v) in lanes.iter_mut().zip(rest) {
         *lane += term(v);
     }
+    fold_lanes(lanes)
+}
+
+#[inline(always)]
+fn fold_lanes(lanes: [f64; 8]) -> f64 {
     ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
 }
 
@@ -255,6 +260,41 @@ dispatched! {
 }
 
 dispatched! {
+    /// `sum[i] = x[i] + y[i]` over the shortest of the three; returns the largest sum as [`max`] does.
+    pub(crate) fn add_max(x: &[f64], y: &[f64], sum: &mut [f64]) -> f64 {
+        for ((sum, x), y) in sum.iter_mut().zip(x).zip(y) {
+            *sum = x + y;
+        }
+        max(sum)
+    }
+}
+
+dispatched! {
+    /// `out[i] = exp(x[i] - shift)` for a block; returns the sum and the sum of squares, each lane by lane.
+    pub(crate) fn exp_shifted(x: &[f64], shift: f64, out: &mut [f64]) -> (f64, f64) {
+        let n = x.len().min(out.len());
+        let (x_chunks, x_rest) = x[..n].as_chunks::<8>();
+        let (out_chunks, out_rest) = out[..n].as_chunks_mut::<8>();
+        let (mut sums, mut squares) = ([0.0; 8], [0.0; 8]);
+        for (x, out) in x_chunks.iter().zip(out_chunks) {
+            for i in 0..8 {
+                out[i] = exp_kernel(x[i] - shift);
+            }
+            for i in 0..8 {
+                sums[i] += out[i];
+                squares[i] += out[i] * out[i];
+            }
+        }
+        for (i, (x, out)) in x_rest.iter().zip(out_rest).enumerate() {
+            *out = exp_kernel(x - shift);
+            sums[i] += *out;
+            squares[i] += *out * *out;
+        }
+        (fold_lanes(sums), fold_lanes(squares))
+    }
+}
+
+dispatched! {
     /// The sum of a block, lane by lane.
     pub(crate) fn sum(x: &[f64]) -> f64 {
         sum_lanes(x, #[inline(always)] |v| v)
@@ -276,7 +316,7 @@ dispatched! {
         for (lane, (a, b)) in lanes.iter_mut().zip(x_rest.iter().zip(y_rest)) {
             *lane += a * b;
         }
-        ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]))
+        fold_lanes(lanes)
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod threads;
 
-pub use threads::{Cut, Threads};
+pub use threads::{Cut, PerBlock, Threads};
 
 /// `[f(0), …, f(n - 1)]`, computed on up to `threads` threads; `None` means rayon's current pool.
 ///

@@ -87,7 +87,7 @@ impl Threads {
         match &self.0 {
             Place::Caller => job(),
             #[cfg(feature = "parallel")]
-            Place::Shared if rayon::current_num_threads() > 1 => rayon::join(job, || ()).0,
+            Place::Shared if rayon::current_thread_index().is_none() && self.count() > 1 => rayon::join(job, || ()).0,
             Place::Shared => job(),
             #[cfg(feature = "parallel")]
             Place::Own(pool) => pool.install(job),
@@ -169,6 +169,38 @@ impl<T: Send> Cut for &mut [T] {
 
     fn cut(self, at: usize) -> (Self, Self) {
         self.split_at_mut(at)
+    }
+}
+
+/// One element per block of `block_len` elements of the data that it is cut along with.
+#[derive(Debug)]
+pub struct PerBlock<'a, T> {
+    values: &'a mut [T],
+    block_len: usize,
+}
+
+impl<'a, T> PerBlock<'a, T> {
+    /// `values[b]` belongs to block `b`; cuts must fall between blocks, as those of [`Threads::for_each_block`] do.
+    pub fn new(values: &'a mut [T], block_len: usize) -> Self {
+        Self { values, block_len: block_len.max(1) }
+    }
+
+    /// Writes the value of the first block in this piece.
+    pub fn set(&mut self, value: T) {
+        if let Some(first) = self.values.first_mut() {
+            *first = value;
+        }
+    }
+}
+
+impl<T: Send> Cut for PerBlock<'_, T> {
+    fn extent(&self) -> usize {
+        self.values.len().saturating_mul(self.block_len)
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        let (left, right) = self.values.split_at_mut(at / self.block_len);
+        (Self { values: left, block_len: self.block_len }, Self { values: right, block_len: self.block_len })
     }
 }
 

@@ -12,6 +12,7 @@ mod hilbert_gp;
 mod mixture;
 pub mod posteriordb;
 mod regression;
+mod state_space;
 mod time_series;
 
 pub use eight_schools::{EightSchools, EightSchoolsNoncentered, Schools};
@@ -23,6 +24,7 @@ pub use regression::{
     CentredRegression, CentredRegressionParameters, LinearRegression, LinearRegressionParameters, LogisticRegression,
     LogisticRegressionParameters, ScalePrior, Trend, TrendParameters,
 };
+pub use state_space::{Ar1, Bearings, StochasticVolatility, Track2d};
 pub use time_series::{Arma11, Arma11Parameters, Autoregression, AutoregressionParameters, Garch11, Garch11Parameters};
 
 use crate::error::Error;
