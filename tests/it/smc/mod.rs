@@ -1,1 +1,2 @@
 //! Tests of sequential Monte Carlo.
+mod engine;
