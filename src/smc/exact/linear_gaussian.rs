@@ -136,7 +136,7 @@ impl LinearGaussian {
     ///
     /// # Errors
     /// [`Error::Step`] with the entry and what is wrong with it.
-    pub fn with_transitions(mut self, f: ArrayView3<'_, f64>) -> Result<Self> {
+    pub fn with_transition_matrices(mut self, f: ArrayView3<'_, f64>) -> Result<Self> {
         let d = self.dx;
         self.transition = matrices(f, d * d, |f| matrix(F, f, d, d))?;
         Ok(self)
@@ -165,7 +165,7 @@ impl LinearGaussian {
     ///
     /// # Errors
     /// [`Error::Step`] with the entry and what is wrong with it.
-    pub fn with_observations(mut self, h: ArrayView3<'_, f64>) -> Result<Self> {
+    pub fn with_observation_matrices(mut self, h: ArrayView3<'_, f64>) -> Result<Self> {
         let (dy, dx) = (self.dy, self.dx);
         self.observation = matrices(h, dy * dx, |h| matrix(H, h, dy, dx))?;
         Ok(self)
