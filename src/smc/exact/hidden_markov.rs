@@ -40,7 +40,7 @@ use crate::math::{log_sum_exp, softmax_in_place};
 /// let filter = model.filter()?;
 /// let smoother = filter.smooth()?;
 /// assert!(smoother.marginals()[[1, 0]] < filter.filtered()[[1, 0]]); // the last observation speaks for state 1
-/// assert_eq!(model.viterbi()?.states().to_vec(), [1, 1, 1]);
+/// assert_eq!(model.viterbi()?.states().to_vec(), [0, 0, 1]);
 /// # Ok::<(), posterity::Error>(())
 /// ```
 #[derive(Debug, Clone)]
