@@ -1,1 +1,4 @@
 //! Tests of sequential Monte Carlo.
+
+mod engine;
+mod exact;
