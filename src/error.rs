@@ -302,6 +302,13 @@ pub enum Error {
         /// Draws found.
         found: usize,
     },
+    /// A sampling algorithm could not go on.
+    #[error("{source}")]
+    Sampling {
+        /// The algorithm's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// What happened at the last start point tried.

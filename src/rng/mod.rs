@@ -31,6 +31,10 @@ pub enum Purpose {
     Simulation = 6,
     /// Choice of minibatches; step = batch.
     Minibatch = 7,
+    /// Moves of particles; step = step, slot = block or slot.
+    Particle = 8,
+    /// Resampling; step = step, slot = block.
+    Resampling = 9,
 }
 
 /// The crate's random generator: xoshiro256++, 256 bits of state (Blackman & Vigna 2021, <https://doi.org/10.1145/3460772>).

@@ -1,1 +1,3 @@
 //! Tests of sequential Monte Carlo.
+
+mod resampling;
