@@ -1,4 +1,8 @@
 //! Tests of sequential Monte Carlo.
 
+mod conditional;
 mod engine;
+mod enumeration;
 mod exact;
+mod geweke;
+mod resampling;
