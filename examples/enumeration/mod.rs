@@ -139,7 +139,8 @@ impl Sweep {
         let mut clouds = BTreeMap::new();
         let n_slots = if self.first_slot_fixed { 1 } else { n };
         for pinned in 0..n_slots {
-            let laws: Vec<Vec<f64>> = (0..n).map(|i| if i == pinned { point(hmm, reference[0]) } else { hmm.first_law() }).collect();
+            let laws: Vec<Vec<f64>> =
+                (0..n).map(|i| if i == pinned { point(hmm, reference[0]) } else { hmm.first_law() }).collect();
             for (states, p) in product(&laws) {
                 let generation = states.iter().map(|&x| (x, hmm.first_weight(x).to_bits())).collect();
                 let paths = if self.path_sampling == PathSampling::Backward { Vec::new() } else { states };
@@ -185,11 +186,8 @@ impl Sweep {
             (0..n).map(|k| f64::from(u8::from(k == cloud.pinned))).collect()
         };
         for (parent, &p_parent) in parents.iter().enumerate().filter(|(_, p)| **p > 0.0) {
-            let choices = if resampled {
-                self.scheme.conditional(&chances, parent)
-            } else {
-                vec![(parent, (0..n).collect(), 1.0)]
-            };
+            let choices =
+                if resampled { self.scheme.conditional(&chances, parent) } else { vec![(parent, (0..n).collect(), 1.0)] };
             for (slot, ancestors, p_ancestors) in choices {
                 let laws: Vec<Vec<f64>> = ancestors
                     .iter()
@@ -220,15 +218,7 @@ impl Sweep {
 }
 
 /// Adds the law of paths drawn backwards from step `t`, given what was drawn after it: the state of step t + 1, and the path's number so far.
-fn backward(
-    hmm: &Hmm,
-    generations: &[Vec<(usize, u64)>],
-    t: usize,
-    after: Option<usize>,
-    code: usize,
-    p: f64,
-    row: &mut [f64],
-) {
+fn backward(hmm: &Hmm, generations: &[Vec<(usize, u64)>], t: usize, after: Option<usize>, code: usize, p: f64, row: &mut [f64]) {
     let connect = |x: usize| after.map_or(1.0, |after| hmm.transition(t + 1, x, after));
     let mut by_state = vec![0.0; hmm.n_states()];
     for &(x, bits) in &generations[t] {

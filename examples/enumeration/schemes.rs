@@ -15,6 +15,8 @@ pub(crate) enum Scheme {
     SortedOverwrite,
     /// Wrong: systematic resampling of the N - 1 free particles, as if there were no reference.
     SystematicFree,
+    /// The same with the uniform point on a grid of this many midpoints.
+    SystematicFreeOnGrid(usize),
 }
 
 type Law = Vec<(Vec<usize>, f64)>;
@@ -36,9 +38,9 @@ impl Scheme {
                 };
                 multinomial(weights, n).into_iter().map(overwrite).collect()
             }
-            Self::SystematicFree => {
+            Self::SystematicFree | Self::SystematicFreeOnGrid(_) => {
                 let put_first = |(a, p): (Vec<usize>, f64)| (0, [&[parent], a.as_slice()].concat(), p);
-                systematic(weights, n - 1).into_iter().map(put_first).collect()
+                systematic(weights, n - 1, self.grid()).into_iter().map(put_first).collect()
             }
             _ => {
                 let mut out = Vec::new();
@@ -55,7 +57,7 @@ impl Scheme {
         let n = weights.len();
         match self {
             Self::Multinomial | Self::SortedOverwrite => multinomial(weights, n),
-            Self::Systematic | Self::SystematicFree => systematic(weights, n),
+            Self::Systematic | Self::SystematicFree | Self::SystematicFreeOnGrid(_) => systematic(weights, n, self.grid()),
             Self::Stratified => super::product(&strata(weights)),
             Self::Killing => {
                 let largest = weights.iter().copied().fold(0.0, f64::max);
@@ -67,6 +69,10 @@ impl Scheme {
                 super::product(&(0..n).map(slot).collect::<Vec<Vec<f64>>>())
             }
         }
+    }
+
+    fn grid(self) -> Option<usize> {
+        if let Self::SystematicFreeOnGrid(n_points) = self { Some(n_points) } else { None }
     }
 }
 
@@ -82,19 +88,21 @@ fn strata(weights: &[f64]) -> Vec<Vec<f64>> {
     (0..n).map(|i| (0..n).map(|k| overlap(i, k)).collect()).collect()
 }
 
-/// Piecewise constant in the one uniform point u: integrated over the pieces.
-fn systematic(weights: &[f64], n: usize) -> Law {
+/// Piecewise constant in the one uniform point u: integrated over the pieces, or summed over a grid.
+fn systematic(weights: &[f64], n: usize, grid: Option<usize>) -> Law {
     let edges = edges(weights, n);
     let mut breaks: Vec<f64> = edges.iter().map(|e| e.fract()).chain([0.0, 1.0]).collect();
     breaks.sort_by(f64::total_cmp);
-    let pieces = breaks.windows(2).filter(|piece| piece[1] > piece[0]);
     let parent = |position: f64| (0..weights.len()).find(|&k| position < edges[k + 1]).unwrap_or(weights.len() - 1);
-    pieces
-        .map(|piece| {
-            let u = 0.5 * (piece[0] + piece[1]);
-            ((0..n).map(|i| parent(i as f64 + u)).collect(), piece[1] - piece[0])
-        })
-        .collect()
+    let chance = |piece: &[f64]| match grid {
+        None => piece[1] - piece[0],
+        Some(m) => (0..m).filter(|&j| (piece[0]..piece[1]).contains(&((j as f64 + 0.5) / m as f64))).count() as f64 / m as f64,
+    };
+    let outcome = |piece: &[f64]| {
+        let u = 0.5 * (piece[0] + piece[1]);
+        ((0..n).map(|i| parent(i as f64 + u)).collect(), chance(piece))
+    };
+    breaks.windows(2).map(outcome).filter(|(_, p)| *p > 0.0).collect()
 }
 
 /// n x cumulative weights, from 0 to n.

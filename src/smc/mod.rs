@@ -5,6 +5,7 @@
 //! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`].
 
 mod adapters;
+mod conditional;
 mod conditional_model;
 mod config;
 mod engine;
@@ -15,6 +16,7 @@ mod history;
 mod population;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
+pub use conditional::{ConditionalConfig, ConditionalSmc, PathSampling, SweepInfo};
 pub use conditional_model::Pin;
 pub use config::SmcConfig;
 pub use engine::{Collector, Smc, SmcSummary, Snapshot, StepInfo};
