@@ -13,7 +13,9 @@ mod error;
 pub mod exact;
 mod feynman_kac;
 mod history;
+mod particle_gibbs;
 mod population;
+mod state_values;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
 pub use conditional::{ConditionalConfig, ConditionalSmc, PathSampling, SweepInfo};
@@ -23,4 +25,6 @@ pub use engine::{Collector, Smc, SmcSummary, Snapshot, StepInfo};
 pub use error::SmcError;
 pub use feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
 pub use history::{Generation, History, Keep};
+pub use particle_gibbs::{GibbsChain, GibbsRun, ParameterUpdate, ParticleGibbs};
 pub use population::Population;
+pub use state_values::StateValues;

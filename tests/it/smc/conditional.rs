@@ -200,7 +200,7 @@ fn the_comparison_rejects_the_kernels_of_known_mistakes() {
         (&long, 1500, (Scheme::Systematic, PathSampling::Genealogy), (Exact::SystematicFree, Path::Genealogy, true)),
         (&short, 60_000, (Scheme::Stratified, PathSampling::Genealogy), (Exact::Stratified, Path::Genealogy, true)),
         (&long, 1500, (Scheme::Multinomial, PathSampling::Ancestor), (Exact::Multinomial, Path::Genealogy, false)),
-        (&long, 1500, (Scheme::Multinomial, PathSampling::Backward), (Exact::Multinomial, Path::Ancestor, false)),
+        (&long, 1500, (Scheme::Multinomial, PathSampling::Backward), (Exact::Multinomial, Path::Genealogy, false)),
     ];
     for (hmm, n, (scheme, path_sampling), (wrong_scheme, wrong_path_sampling, first_slot_fixed)) in mistakes {
         let config = ConditionalConfig::new(N_PARTICLES).scheme(scheme).path_sampling(path_sampling);
