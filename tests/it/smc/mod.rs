@@ -2,4 +2,5 @@
 
 mod engine;
 mod exact;
+mod filters;
 mod resampling;
