@@ -1,3 +1,5 @@
 //! dev
-#[path = "it/smc/engine.rs"]
-mod engine;
+#[path = "it/data.rs"]
+mod data;
+#[path = "it/smc/filters.rs"]
+mod filters;

@@ -28,22 +28,21 @@ fn walk(weights: &[f64], u: f64, out: &mut [u32]) {
     }
 }
 
-/// Systematic resampling by scattering every parent to its first child.
-fn scatter(weights: &[f64], u: f64, out: &mut [u32]) {
+/// Systematic resampling by counting the parents that start at each child.
+fn count(weights: &[f64], u: f64, out: &mut [u32]) {
     let ratio = out.len() as f64 / weights.iter().sum::<f64>();
     out.fill(0);
     let mut sum = 0.0;
-    for (j, weight) in weights.iter().enumerate() {
-        let start = (sum * ratio + (1.0 - u)) as u32;
-        if let Some(out) = out.get_mut(start as usize) {
-            *out = j as u32;
-        }
+    for weight in &weights[..weights.len() - 1] {
         sum += weight;
+        if let Some(out) = out.get_mut((sum * ratio + (1.0 - u)) as u32 as usize) {
+            *out += 1;
+        }
     }
-    let mut latest = 0;
+    let mut parent = 0;
     for out in out {
-        latest = latest.max(*out);
-        *out = latest;
+        parent += *out;
+        *out = parent;
     }
 }
 
@@ -61,12 +60,12 @@ fn main() -> ExitCode {
             let mut rng = Stream::new(n as u64);
             let weights: Vec<f64> = (0..n).map(|_| rng.normal().exp()).collect();
             let (mut ours, mut theirs, mut resampler) = (vec![0; n], vec![0; n], Resampler::default());
-            let floor = if scheme == Scheme::Systematic { scatter } else { walk };
+            let floor = if scheme == Scheme::Systematic { count } else { walk };
             if scheme == Scheme::Systematic {
                 // The same point, up to the rounding of the sums.
                 let u = 1.0 - rng.clone().uniform();
                 let result = resampler.resample(scheme, &weights, &mut ours, &mut rng, &threads);
-                scatter(&weights, u, &mut theirs);
+                count(&weights, u, &mut theirs);
                 let differ = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
                 if result.is_err() || differ > n / 10_000 {
                     println!("{scheme:<12} {n:>8} {differ} ancestors differ");

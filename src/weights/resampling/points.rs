@@ -4,8 +4,9 @@
 //! a_i = min { j : p_i < C_j },   start_j = #{ i : p_i < C_{j-1} }
 //! ```
 //!
-//! Where `start_j` has a formula, there is no search: `j` is scattered to `start_j`, later ones overwriting, and a running maximum fills
-//! the slots between. Each block of parents owns one range of children, so blocks are independent.
+//! Where `start_j` has a formula, there is no search and no branch that could be mispredicted: counting the parents that start at each
+//! child and summing up gives `a_i = #{ j ≥ 1 : start_j ≤ i }`. Each block of parents owns one range of children, so blocks are
+//! independent.
 
 use rand::RngExt;
 
@@ -97,13 +98,13 @@ trait Points: Sync {
         let (base, sums) = (cdf.bases()[block], cdf.block(block));
         out.fill(0);
         out[0] = parent;
-        for (parent, sum) in (parent + 1..).zip(&sums[..sums.len() - 1]) {
+        for sum in &sums[..sums.len() - 1] {
             // The start of a parent without children may lie beyond the block's last child.
             if let Some(child) = out.get_mut(self.below(base + sum).wrapping_sub(first)) {
-                *child = parent;
+                *child += 1;
             }
         }
-        running_max(out);
+        running_sum(out);
     }
 }
 
@@ -193,20 +194,20 @@ impl Cut for Shares<'_> {
 pub(super) fn expand(counts: &[u32], out: &mut [u32]) {
     out.fill(0);
     let mut start = 0;
-    for (parent, &count) in (0..).zip(counts) {
-        if let Some(child) = out.get_mut(start) {
-            *child = parent;
-        }
+    for &count in &counts[..counts.len().saturating_sub(1)] {
         start += count as usize;
+        if let Some(child) = out.get_mut(start) {
+            *child += 1;
+        }
     }
-    running_max(out);
+    running_sum(out);
 }
 
-fn running_max(out: &mut [u32]) {
-    let mut latest = 0;
+fn running_sum(out: &mut [u32]) {
+    let mut sum = 0;
     for child in out {
-        latest = latest.max(*child);
-        *child = latest;
+        sum += *child;
+        *child = sum;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Schemes that round the expected numbers of children `n w_k / Σw` down and draw only what is left: residual resampling and SSP.
 
+use std::hint::select_unpredictable;
+
 use super::points::expand;
 use super::{ResampleError, Resampler, scratch};
 use crate::parallel::Threads;
@@ -49,13 +51,13 @@ impl Resampler {
             };
             let sum = p + q;
             let full = sum >= 1.0;
-            let (share, whole) = if full { (1.0 - q, 2.0 - sum) } else { (p, sum) };
-            let (winner, loser) = if rng.uniform() * whole < share { (open, b) } else { (b, open) };
-            let child = u32::from(full && n_rest > 0);
+            let (share, whole) = select_unpredictable(full, (1.0 - q, 2.0 - sum), (p, sum));
+            let (winner, loser) = select_unpredictable(rng.uniform() * whole < share, (open, b), (b, open));
+            let child = u32::from(full & (n_rest > 0));
             counts[winner] += child;
             n_rest -= child as usize;
-            a = Some(if full { loser } else { winner });
-            p = if full { sum - 1.0 } else { sum };
+            a = Some(select_unpredictable(full, loser, winner));
+            p = sum - f64::from(u8::from(full));
         }
         // The fractions add up to an integer: the last one is 0 or 1, up to rounding.
         if let Some(open) = a {

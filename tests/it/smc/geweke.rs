@@ -12,11 +12,11 @@ use rand_distr::{Distribution, Gamma};
 
 const RHO: f64 = 0.8;
 const FIRST_MEAN: f64 = 0.5;
-const SIGMA_Y: f64 = 0.7;
-const N_STEPS: usize = 4;
+const SIGMA_Y: f64 = 1.5;
+const N_STEPS: usize = 6;
 /// The precision of the innovations is Gamma(SHAPE, RATE) a priori: not symmetric.
-const SHAPE: f64 = 4.0;
-const RATE: f64 = 2.0;
+const SHAPE: f64 = 3.0;
+const RATE: f64 = 1.5;
 
 /// x_0 ~ N(FIRST_MEAN, 1), x_t ~ N(RHO x_{t-1}, 1 / precision), y_t ~ N(x_t, SIGMA_Y^2).
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ fn observe(x: &[f64], rng: &mut Stream) -> Vec<f64> {
 }
 
 fn moments(precision: f64, x: &[f64], y: &[f64]) -> [f64; 8] {
-    [precision, precision * precision, x[0], x[1] * x[2], x[3].abs(), precision * squares(x), x[0] * y[1], y[3] * y[3]]
+    [precision, precision * precision, x[0], x[1] * x[2], x[5].abs(), precision * squares(x), x[0] * y[1], y[5] * y[5]]
 }
 
 /// What the chain does wrong.
@@ -148,7 +148,6 @@ fn largest_z(config: &ConditionalConfig, mistake: Mistake, n: usize, thin: usize
         let ((a, var_a), (b, var_b)) = (statistics(&independent, k), statistics(&dependent, k));
         ((a - b) / (var_a + var_b).sqrt()).abs()
     };
-    println!("DEBUG {mistake:?} {:?} {:?}", (0..8).map(|k| (z(k)*10.0).round()/10.0).collect::<Vec<_>>(), chain.kernel().update_rates());
     (0..8).map(z).fold(0.0, f64::max)
 }
 
@@ -156,8 +155,8 @@ fn largest_z(config: &ConditionalConfig, mistake: Mistake, n: usize, thin: usize
 fn kernels() -> [ConditionalConfig; 3] {
     [
         ConditionalConfig::new(5).path_sampling(PathSampling::Genealogy),
-        ConditionalConfig::new(3).path_sampling(PathSampling::Ancestor),
-        ConditionalConfig::new(3).path_sampling(PathSampling::Backward).scheme(Scheme::Systematic).ess_threshold(0.7),
+        ConditionalConfig::new(5).path_sampling(PathSampling::Ancestor),
+        ConditionalConfig::new(5).path_sampling(PathSampling::Backward).scheme(Scheme::Systematic).ess_threshold(0.7),
     ]
 }
 
@@ -172,12 +171,11 @@ fn particle_gibbs_and_fresh_data_have_the_joint_law_of_the_model() {
 
 #[test]
 fn the_joint_test_finds_mistakes() {
+    let [_, config, _] = kernels();
     for mistake in [Mistake::OldParameters, Mistake::WrongRate, Mistake::Unconditional] {
-        for config in kernels() {
-            let z = largest_z(&config, mistake, 20_000, 1, 20_000_000);
-            println!("{mistake:?}, {config:?}: largest |z| {z:.1}");
-            assert!(z > 0.0, "{mistake:?}, {config:?}: {z}");
-        }
+        let z = largest_z(&config, mistake, 20_000, 1, 20_000_000);
+        println!("{mistake:?}: largest |z| {z:.1}");
+        assert!(z > 8.0, "{mistake:?}: {z}");
     }
 }
 
@@ -193,17 +191,17 @@ fn the_joint_test_with_many_sweeps() {
 
 #[test]
 fn draws_hold_parameters_and_paths_and_misfits_are_refused() {
-    let y = vec![0.3, -0.2, 1.1, 0.4];
+    let y = vec![0.3, -0.2, 1.1, 0.4, 0.0, 0.9];
     let family = |p: &[f64]| Ok(Bootstrap(Walk { precision: p[0], y: y.clone() }));
     let update = |p: &mut [f64], x: &Vec<f64>, rng: &mut Stream| {
-        p[0] = gamma(SHAPE + 1.5, RATE + 0.5 * squares(x), rng);
+        p[0] = gamma(SHAPE + 2.5, RATE + 0.5 * squares(x), rng);
         Ok(())
     };
     let gibbs = ParticleGibbs::new(family, update, ConditionalConfig::new(4)).unwrap();
     let run = GibbsRun { n_chains: 2, n_warmup: 10, n_draws: 30, thin: 2, ..GibbsRun::new(3) };
     let variables = || vec![Variable::new("precision", &[])];
     let draws = gibbs.sample(variables(), &[vec![1.0]], run).unwrap();
-    assert_eq!(draws.variable("x").unwrap().shape(), [2, 30, 4]);
+    assert_eq!(draws.variable("x").unwrap().shape(), [2, 30, 6]);
     assert_eq!(draws.sample_stats().float("ess").unwrap().dim(), (2, 30));
     assert_eq!(gibbs.sample(variables(), &[vec![1.0]], run).unwrap(), draws);
     let error = gibbs.sample(variables(), &[vec![1.0, 2.0]], run).unwrap_err();

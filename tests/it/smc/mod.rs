@@ -4,5 +4,6 @@ mod conditional;
 mod engine;
 mod enumeration;
 mod exact;
+mod filters;
 mod geweke;
 mod resampling;
