@@ -325,7 +325,7 @@ impl<M: FeynmanKac> Smc<M> {
         StepInfo { t, ess, log_evidence: self.machine.log_evidence(), resampled }
     }
 
-    fn start(&mut self, mut reference: Pinning<'_, M>) -> Result<StepInfo, SmcError<M::Error>> {
+    fn start(&mut self, reference: Pinning<'_, M>) -> Result<StepInfo, SmcError<M::Error>> {
         let n = self.config.n_particles;
         self.children.resize(n);
         self.log_increments.resize(n, 0.0);
@@ -334,7 +334,7 @@ impl<M: FeynmanKac> Smc<M> {
         let to = Moved { children: &mut self.children, log_increments: &mut self.log_increments, status: &mut self.status };
         let done = self.model.init(to, Streams::new(self.config.seed, 0), &self.config.threads);
         self.check_model(0, done)?;
-        if let Some(reference) = reference.as_deref_mut() {
+        if let Some(reference) = reference {
             let slot = reference.first_slot();
             let pinned = reference.pin(&mut self.model, 0, None, &mut self.children, slot as usize);
             let (log_g, status) = pinned.map_err(|source| SmcError::Model { step: 0, slot: Some(slot), source })?;

