@@ -4,3 +4,4 @@ mod engine;
 mod exact;
 mod filters;
 mod resampling;
+mod weights;
