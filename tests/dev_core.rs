@@ -1,5 +1,5 @@
 //! dev
-#[path = "it/data.rs"]
-mod data;
-#[path = "it/smc/filters.rs"]
-mod filters;
+#[path = "it/smc/resampling.rs"]
+mod resampling;
+#[path = "it/smc/weights.rs"]
+mod weights;

@@ -7,3 +7,4 @@ mod exact;
 mod filters;
 mod geweke;
 mod resampling;
+mod weights;
