@@ -1,2 +1,3 @@
 //! dev
-#[path = "it/smc/engine.rs"] mod engine;
+#[path = "it/smc/engine.rs"]
+mod engine;

@@ -5,14 +5,17 @@
 //! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`].
 
 mod adapters;
+pub mod collectors;
 mod conditional_model;
 mod config;
 mod engine;
 mod error;
 pub mod exact;
 mod feynman_kac;
+mod forecast;
 mod history;
-mod population;
+pub mod populations;
+pub mod smoothing;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
 pub use conditional_model::Pin;
@@ -20,5 +23,6 @@ pub use config::SmcConfig;
 pub use engine::{Collector, Smc, SmcSummary, Snapshot, StepInfo};
 pub use error::SmcError;
 pub use feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
+pub use forecast::{forecast, observe};
 pub use history::{Generation, History, Keep};
-pub use population::Population;
+pub use populations::Population;
