@@ -1,4 +1,7 @@
 //! Tests of sequential Monte Carlo.
 
+mod collectors;
 mod engine;
 mod exact;
+mod populations;
+mod smoothing;
