@@ -1,3 +1,5 @@
 //! dev
-#[path = "it/smc/engine.rs"]
-mod engine;
+#[path = "it/smc/resampling.rs"]
+mod resampling;
+#[path = "it/smc/weights.rs"]
+mod weights;

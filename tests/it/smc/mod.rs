@@ -3,5 +3,8 @@
 mod collectors;
 mod engine;
 mod exact;
+mod filters;
 mod populations;
+mod resampling;
 mod smoothing;
+mod weights;
