@@ -6,7 +6,7 @@ use super::config::SmcConfig;
 use super::error::SmcError;
 use super::feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
 use super::history::History;
-use super::population::Population;
+use super::populations::Population;
 use crate::parallel::Threads;
 use crate::weights::{Pinned, Selection, Status, WeightMachine};
 

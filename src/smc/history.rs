@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::population::Population;
+use super::populations::Population;
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,6 +6,7 @@
 //! moves whole paths, and [`ParticleGibbs`] paths and parameters.
 
 mod adapters;
+pub mod collectors;
 mod conditional;
 mod conditional_model;
 mod config;
@@ -13,9 +14,11 @@ mod engine;
 mod error;
 pub mod exact;
 mod feynman_kac;
+mod forecast;
 mod history;
 mod particle_gibbs;
-mod population;
+pub mod populations;
+pub mod smoothing;
 mod state_values;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
@@ -25,7 +28,8 @@ pub use config::SmcConfig;
 pub use engine::{Collector, Smc, SmcSummary, Snapshot, StepInfo};
 pub use error::SmcError;
 pub use feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
+pub use forecast::{forecast, observe};
 pub use history::{Generation, History, Keep};
 pub use particle_gibbs::{GibbsChain, GibbsRun, ParameterUpdate, ParticleGibbs};
-pub use population::Population;
+pub use populations::Population;
 pub use state_values::StateValues;
