@@ -2,7 +2,8 @@
 //!
 //! The engine, [`Smc`], drives a [`FeynmanKac`] model (how particles move, and what weighs them), a [`Population`] (where they live) and the
 //! [weight machine](crate::weights) (log-weights, evidence, resampling). A filter of a
-//! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`].
+//! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`]. Static posteriors are sampled, and their evidence is
+//! estimated, by [`sampler`].
 
 mod adapters;
 mod conditional_model;
@@ -12,6 +13,7 @@ mod error;
 mod feynman_kac;
 mod history;
 mod population;
+pub mod sampler;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
 pub use conditional_model::Pin;
