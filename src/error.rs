@@ -249,6 +249,39 @@ pub enum Error {
         /// Index of the first pivot that is zero.
         pivot: usize,
     },
+    /// A matrix that must be symmetric is not.
+    #[error("{what} is not symmetric at [{row}, {column}]")]
+    NotSymmetric {
+        /// The matrix.
+        what: &'static str,
+        /// Row of the first entry that differs from its mirror image.
+        row: usize,
+        /// Column of that entry.
+        column: usize,
+    },
+    /// A covariance matrix has a negative eigenvalue.
+    #[error("{what} is not positive semidefinite (smallest eigenvalue {eigenvalue})")]
+    NotPositiveSemidefinite {
+        /// The matrix.
+        what: &'static str,
+        /// Its smallest eigenvalue.
+        eigenvalue: f64,
+    },
+    /// The observations up to a step have probability zero under the model.
+    #[error("step {step}: no state that can be reached has positive probability")]
+    Impossible {
+        /// First step whose observation is impossible.
+        step: usize,
+    },
+    /// One time step of a series failed.
+    #[error("step {step}: {source}")]
+    Step {
+        /// Index of the step, from 0.
+        step: usize,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
     /// A matrix decomposition did not converge.
     #[error("{what}: the decomposition did not converge")]
     NoConvergence {
@@ -286,13 +319,6 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
-    /// A sequential Monte Carlo run failed.
-    #[error("sequential Monte Carlo: {source}")]
-    Sampling {
-        /// The engine's error.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// Exact draws from the prior are needed, and the target offers none.
     #[error("the target offers no draws from its prior: implement `sample_prior`")]
     NoPriorSampler,
@@ -322,6 +348,13 @@ pub enum Error {
         needed: usize,
         /// Draws found.
         found: usize,
+    },
+    /// A sampling algorithm could not go on.
+    #[error("{source}")]
+    Sampling {
+        /// The algorithm's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

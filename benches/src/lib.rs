@@ -1,6 +1,7 @@
 //! What the benchmarks share: gradients and linear algebra written by hand, data, and a stopwatch that compares two functions.
 
 pub mod cases;
+pub mod filter_floor;
 pub mod hand_written;
 pub mod plain_loops;
 pub mod stopwatch;

@@ -226,6 +226,38 @@ dispatched! {
 }
 
 dispatched! {
+    /// `Σ log(1 + exp(xᵢ))`, as in the log-likelihood of a logistic regression; NaN if an element is.
+    ///
+    /// Much cheaper than [`log1p_exp_in_place`] and a sum: 512 elements share one logarithm, that of the product of their
+    /// `1 + exp(-|xᵢ|)`, each in [1, 2]. The absolute error stays below 1e-16 per element beside the rounding of the sum.
+    ///
+    /// ```
+    /// let sum = posterity::math::vectorised::sum_log1p_exp(&[0.0, 1000.0, f64::NEG_INFINITY]);
+    /// assert!((sum - 2_f64.ln() - 1000.0).abs() < 1e-12);
+    /// ```
+    pub fn sum_log1p_exp(x: &[f64]) -> f64 {
+        let mut total = 0.0;
+        for part in x.chunks(512) {
+            let (mut positive, mut products) = ([0.0; 8], [1.0; 8]);
+            let (chunks, rest) = part.as_chunks::<8>();
+            for chunk in chunks {
+                for i in 0..8 {
+                    positive[i] += if chunk[i] > 0.0 { chunk[i] } else { 0.0 };
+                    products[i] *= 1.0 + exp_kernel(-chunk[i].abs());
+                }
+            }
+            for (i, &v) in rest.iter().enumerate() {
+                positive[i] += if v > 0.0 { v } else { 0.0 };
+                products[i] *= 1.0 + exp_kernel(-v.abs());
+            }
+            let product = products.iter().product::<f64>();
+            total += fold_lanes(positive) + ln_kernel(product);
+        }
+        total
+    }
+}
+
+dispatched! {
     /// The largest element; NaN if one is NaN, -∞ if there is none.
     pub(crate) fn max(x: &[f64]) -> f64 {
         let (chunks, rest) = x.as_chunks::<8>();

@@ -422,14 +422,13 @@ impl<M: FeynmanKac> Smc<M> {
             self.status.extend_from_slice(self.machine.staged_status());
             if self.machine.is_any_staged_frozen() {
                 self.carry_frozen(pinned);
-            } else {
-                self.slots.clear();
             }
         }
+        let listed = partial || self.machine.is_any_staged_frozen();
         let mut first = attempt;
         loop {
             let slots = match pinned {
-                _ if partial || !self.slots.is_empty() || first > attempt => Slots::Some(&self.slots),
+                _ if listed || first > attempt => Slots::Some(&self.slots),
                 Some(slot) => Slots::AllBut(n_children, slot),
                 None => Slots::All(n_children),
             };

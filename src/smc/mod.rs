@@ -10,6 +10,7 @@ mod conditional_model;
 mod config;
 mod engine;
 mod error;
+pub mod exact;
 mod feynman_kac;
 mod history;
 mod population;

@@ -79,6 +79,9 @@ impl Genealogy {
             families[e as usize] += w;
         }
         let total: f64 = families.iter().sum();
+        if families.iter().filter(|w| **w > 0.0).count() == 1 {
+            return 1.0;
+        }
         let together: f64 = families.iter().map(|w| (w / total).powi(2)).sum();
         1.0 - self.log_factor.exp() * (1.0 - together)
     }

@@ -1,1 +1,5 @@
 //! Tests of sequential Monte Carlo.
+
+mod engine;
+mod exact;
+mod resampling;
