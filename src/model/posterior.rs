@@ -235,9 +235,7 @@ impl<'m, M: Model> Posterior<'m, M> {
         let n_observations = self.model.n_observations().unwrap_or(0);
         match chosen.iter().copied().find(|&row| row >= n_observations) {
             None => Ok(Rows { chosen, n_observations }),
-            Some(found) => {
-                Err(DensityError::Length { what: "observation of a subset", expected: n_observations, found })
-            }
+            Some(found) => Err(DensityError::Length { what: "observation of a subset", expected: n_observations, found }),
         }
     }
 

@@ -314,8 +314,7 @@ impl<T: Target + ?Sized> FeynmanKac for PosteriorPath<'_, T> {
         self.streams.clear();
         self.streams.extend((0..ancestors.len()).map(|family| streams.slot(family)));
         let moves = self.config.moves;
-        let (tally, n_moves) =
-            move_cloud(self.target, partial, &mover, moves, children, copies, &mut self.streams, threads)?;
+        let (tally, n_moves) = move_cloud(self.target, partial, &mover, moves, children, copies, &mut self.streams, threads)?;
         let acceptance_rate = tally.acceptance / tally.n_moves as f64;
         if let Some(stage) = self.stages.last_mut() {
             stage.acceptance_rate = acceptance_rate;

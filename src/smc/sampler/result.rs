@@ -37,8 +37,9 @@ pub struct Stage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SamplerResult {
-    /// The last particles, moved under the posterior, of equal weight. A waste-free sampler's chains are chains here; a standard sampler's
-    /// particles are the draws of one chain, whose order means nothing. Generated quantities are included.
+    /// The last particles, moved under the posterior, of equal weight, with the generated quantities: one chain of N draws. Those of a
+    /// waste-free sampler are its chains one after the other, so that effective sample sizes see their autocorrelation; the order of a
+    /// standard sampler's particles means nothing, and they count as independent though some are copies.
     pub draws: Draws,
     /// Estimate of the log-evidence, ln ∫ p(x) L(x) dx.
     pub log_evidence: f64,

@@ -3,3 +3,4 @@
 mod engine;
 mod exact;
 mod resampling;
+mod samplers;
