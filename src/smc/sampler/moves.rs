@@ -105,11 +105,50 @@ impl FirstError {
 #[derive(Debug, Clone)]
 pub(super) struct Mover {
     pub(super) kernel: MoveKernel,
+    pub(super) moves: Moves,
     pub(super) metric: Metric,
     pub(super) step_size: f64,
 }
 
 impl Mover {
+    /// Moves the whole cloud, whose families' first slots hold where their chains start; returns the tally of all chains, and the number of
+    /// moves of each.
+    pub(super) fn move_cloud<T: Target + ?Sized>(
+        &self,
+        target: &T,
+        partial: Partial<'_>,
+        children: &mut Particles,
+        copies: usize,
+        streams: &mut [Stream],
+        threads: &Threads,
+    ) -> Result<(Tally, usize), Error> {
+        let mut tallies = vec![Tally::default(); streams.len()];
+        let mut run = |n_moves, children: &mut Particles, tallies: &mut [Tally]| {
+            self.run(target, partial, n_moves, Families::of(children, copies, streams, tallies), threads)
+        };
+        let n_moves = match self.moves {
+            Moves::WasteFree { .. } => copies.saturating_sub(1),
+            Moves::Standard { n_moves } => n_moves,
+            Moves::Adaptive { max_moves, min_growth } => {
+                let start = children.positions.clone();
+                let variances = self.metric.variances();
+                let (mut distance, mut made) = (0.0, 0);
+                while made < max_moves {
+                    run(1, children, &mut tallies)?;
+                    made += 1;
+                    let before = distance;
+                    distance = squared_distance(&start, &children.positions, &variances);
+                    if !(distance > before * (1.0 + min_growth)) {
+                        break;
+                    }
+                }
+                return Ok((tallies.iter().fold(Tally::default(), Tally::add), made));
+            }
+        };
+        run(n_moves, children, &mut tallies)?;
+        Ok((tallies.iter().fold(Tally::default(), Tally::add), n_moves))
+    }
+
     /// Moves every family, whose first slot holds where its chain starts, `n_moves` times: from each slot to the next one, or in place if
     /// there is but one.
     fn run<T: Target + ?Sized>(
@@ -227,45 +266,6 @@ fn chains<K: Kernel>(
         tally.n_evaluations += density.n_evaluations;
     }
     Ok(())
-}
-
-/// What happened to the whole cloud: tallies of all chains, and moves per chain.
-pub(super) fn move_cloud<T: Target + ?Sized>(
-    target: &T,
-    partial: Partial<'_>,
-    mover: &Mover,
-    moves: Moves,
-    children: &mut Particles,
-    copies: usize,
-    streams: &mut [Stream],
-    threads: &Threads,
-) -> Result<(Tally, usize), Error> {
-    let mut tallies = vec![Tally::default(); streams.len()];
-    let mut run = |n_moves, children: &mut Particles, tallies: &mut [Tally]| {
-        mover.run(target, partial, n_moves, Families::of(children, copies, streams, tallies), threads)
-    };
-    let n_moves = match moves {
-        Moves::WasteFree { .. } => copies.saturating_sub(1),
-        Moves::Standard { n_moves } => n_moves,
-        Moves::Adaptive { max_moves, min_growth } => {
-            let start = children.positions.clone();
-            let variances = mover.metric.variances();
-            let (mut distance, mut made) = (0.0, 0);
-            while made < max_moves {
-                run(1, children, &mut tallies)?;
-                made += 1;
-                let before = distance;
-                distance = squared_distance(&start, &children.positions, &variances);
-                if !(distance > before * (1.0 + min_growth)) {
-                    break;
-                }
-            }
-            let all = tallies.iter().fold(Tally::default(), Tally::add);
-            return Ok((all, made));
-        }
-    };
-    run(n_moves, children, &mut tallies)?;
-    Ok((tallies.iter().fold(Tally::default(), Tally::add), n_moves))
 }
 
 /// Sum over particles of the squared distance between two clouds, in units of these variances.

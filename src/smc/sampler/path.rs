@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::config::{Moves, Schedule, SmcSampler};
-use super::moves::{CHAINS, Families, FirstError, Mover, Tally, move_cloud};
+use super::moves::{CHAINS, Families, FirstError, Mover, Tally};
 use super::partial::Partial;
 use super::particles::Particles;
 use super::result::Stage;
@@ -305,16 +305,15 @@ impl<T: Target + ?Sized> FeynmanKac for PosteriorPath<'_, T> {
             }
         }
         to.log_increments.fill(0.0);
-        let kernel = self.config.kernel;
-        let mover = Mover { kernel, metric: metric(parents, weights)?, step_size: self.step_size.value };
+        let SmcSampler { kernel, moves, .. } = self.config;
+        let mover = Mover { kernel, moves, metric: metric(parents, weights)?, step_size: self.step_size.value };
         let partial = match self.config.schedule {
             Schedule::Data { .. } if self.n_added() < self.rows.len() => Partial::Rows(&self.rows[..self.n_added()]),
             _ => Partial::Power(self.inverse_temperature()),
         };
         self.streams.clear();
         self.streams.extend((0..ancestors.len()).map(|family| streams.slot(family)));
-        let moves = self.config.moves;
-        let (tally, n_moves) = move_cloud(self.target, partial, &mover, moves, children, copies, &mut self.streams, threads)?;
+        let (tally, n_moves) = mover.move_cloud(self.target, partial, children, copies, &mut self.streams, threads)?;
         let acceptance_rate = tally.acceptance / tally.n_moves as f64;
         if let Some(stage) = self.stages.last_mut() {
             stage.acceptance_rate = acceptance_rate;

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_root_is_right_for_an_asymmetric_likelihood() {
         // One good particle among many bad ones: with the sign of δ turned, ESS(-δ) of the same cloud is 97 instead of 50.
-        let mut likelihoods = vec![1e-3; 100];
+        let mut likelihoods = vec![1e-3_f64; 100];
         likelihoods[7] = 1.0;
         likelihoods[8] = 0.2;
         let log_likelihoods: Vec<f64> = likelihoods.iter().map(|l| l.ln()).collect();
