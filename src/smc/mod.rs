@@ -4,6 +4,8 @@
 //! [weight machine](crate::weights) (log-weights, evidence, resampling). A filter of a
 //! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`]. [`ConditionalSmc`]
 //! moves whole paths, and [`ParticleGibbs`] paths and parameters.
+//! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`]. Static posteriors are sampled, and their evidence is
+//! estimated, by [`sampler`].
 
 mod adapters;
 pub mod collectors;
@@ -20,6 +22,8 @@ mod particle_gibbs;
 pub mod populations;
 pub mod smoothing;
 mod state_values;
+mod population;
+pub mod sampler;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
 pub use conditional::{ConditionalConfig, ConditionalSmc, PathSampling, SweepInfo};

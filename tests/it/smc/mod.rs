@@ -9,5 +9,6 @@ mod filters;
 mod geweke;
 mod populations;
 mod resampling;
+mod samplers;
 mod smoothing;
 mod weights;
