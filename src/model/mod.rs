@@ -8,6 +8,7 @@ mod gradient_check;
 mod labels;
 mod layout;
 mod log_p;
+mod model_family;
 mod posterior;
 mod space;
 mod state_space;
@@ -22,6 +23,7 @@ pub use gradient_check::{CoordinateCheck, GradientReport, Verdict, check_gradien
 pub use labels::Labels;
 pub use layout::Variable;
 pub use log_p::{LogP, RowTerms};
+pub use model_family::ModelFamily;
 pub use posterior::{Model, Posterior};
 pub use space::Space;
 pub use state_space::{LookAhead, Proposal, StateSpaceModel, TransitionDensity};
