@@ -5,6 +5,7 @@
 //! [`StateSpaceModel`](crate::model::StateSpaceModel) is `Smc` over [`Bootstrap`], [`Guided`] or [`Auxiliary`].
 
 mod adapters;
+pub mod blocks;
 mod conditional_model;
 mod config;
 mod engine;
@@ -12,7 +13,9 @@ mod error;
 pub mod exact;
 mod feynman_kac;
 mod history;
+mod pmmh;
 mod population;
+mod state_values;
 
 pub use adapters::{Auxiliary, Bootstrap, Guided, StateSpaceAdapter};
 pub use conditional_model::Pin;
@@ -21,4 +24,6 @@ pub use engine::{Collector, Smc, SmcSummary, Snapshot, StepInfo};
 pub use error::SmcError;
 pub use feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
 pub use history::{Generation, History, Keep};
+pub use pmmh::{Pilot, Pmmh};
 pub use population::Population;
+pub use state_values::StateValues;
