@@ -319,13 +319,6 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
-    /// A sequential Monte Carlo run failed.
-    #[error("sequential Monte Carlo: {source}")]
-    Sampling {
-        /// The engine's error.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// The operating system refused to start threads.
     #[error("the operating system refused {requested} threads")]
     Threads {
@@ -341,6 +334,13 @@ pub enum Error {
         needed: usize,
         /// Draws found.
         found: usize,
+    },
+    /// A sampling algorithm could not go on.
+    #[error("{source}")]
+    Sampling {
+        /// The algorithm's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

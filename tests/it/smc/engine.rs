@@ -250,7 +250,8 @@ fn frozen_slots_compete_in_both_scopes_without_bias() {
                 let z = smc.run().unwrap().log_evidence.exp();
                 sum += z;
                 squares += z * z;
-                let stopped = smc.view().status.iter().zip(smc.view().population).all(|(s, x)| (*s == Status::Frozen) == (*x >= 3));
+                let stopped =
+                    smc.view().status.iter().zip(smc.view().population).all(|(s, x)| (*s == Status::Frozen) == (*x >= 3));
                 assert!(stopped);
             }
             let mean = sum / n_runs as f64;

@@ -2,3 +2,4 @@
 
 mod engine;
 mod exact;
+mod resampling;

@@ -3,7 +3,7 @@
 use std::f64::consts::{PI, TAU};
 
 use super::LN_SQRT_2PI;
-use crate::model::{StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Bearings-only tracking with two sensors and a target drawn towards (0, 5).
@@ -93,5 +93,12 @@ impl TransitionDensity for Bearings {
 
     fn log_transition_bound(&self, _t: usize) -> Option<f64> {
         Some(-2.0 * (self.sigma_x * SIGMA_POSITION).ln() - 4.0 * LN_SQRT_2PI)
+    }
+}
+
+impl LookAhead for Bearings {
+    /// The observation's density at the mean of the next state.
+    fn log_look_ahead(&self, t: usize, x: &[f64; 4]) -> f64 {
+        self.log_observation(t, &[x[0] + x[2], x[1] + x[3], 0.0, 0.0])
     }
 }

@@ -2,7 +2,7 @@
 
 use super::LN_SQRT_2PI;
 use crate::math::vectorised::exp_in_place;
-use crate::model::{StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Returns with a log variance that follows a Gaussian autoregression.
@@ -96,5 +96,12 @@ impl TransitionDensity for StochasticVolatility {
 
     fn log_transition_bound(&self, _t: usize) -> Option<f64> {
         Some(-self.sigma.ln() - LN_SQRT_2PI)
+    }
+}
+
+impl LookAhead for StochasticVolatility {
+    /// The observation's density at the mean of the next state.
+    fn log_look_ahead(&self, t: usize, x: &f64) -> f64 {
+        self.log_observation(t, &self.mean(*x))
     }
 }

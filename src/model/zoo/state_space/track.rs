@@ -1,7 +1,7 @@
 //! A target that moves in the plane with damped velocity, its position seen with noise: linear and Gaussian.
 
 use super::LN_SQRT_2PI;
-use crate::model::{StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Damped constant-velocity motion in the plane, with positions observed.
@@ -111,5 +111,12 @@ impl TransitionDensity for Track2d {
     fn log_transition_bound(&self, _t: usize) -> Option<f64> {
         let [a, _, c] = self.noise();
         Some(-2.0 * (a * c).ln() - 4.0 * LN_SQRT_2PI)
+    }
+}
+
+impl LookAhead for Track2d {
+    /// The observation's density at the mean of the next state.
+    fn log_look_ahead(&self, t: usize, x: &[f64; 4]) -> f64 {
+        self.log_observation(t, &[x[0] + x[2], x[1] + x[3], 0.0, 0.0])
     }
 }
