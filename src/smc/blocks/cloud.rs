@@ -13,10 +13,10 @@ use std::convert::Infallible;
 
 use rand::RngExt;
 
+use super::Block;
 use super::combinators::Compose;
 use super::pseudo_marginal::{Propose, PseudoMarginal, PseudoMarginalInfo, WeightedPoint};
 use super::random_weight::{Exact, RandomLogWeight};
-use super::Block;
 use crate::error::{DensityError, Error};
 use crate::parallel::Threads;
 use crate::rng::Stream;

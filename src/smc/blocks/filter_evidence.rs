@@ -57,7 +57,10 @@ where
     F::Model: StateSpaceAdapter,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FilterEvidence").field("config", &self.config).field("n_degenerate", &self.n_degenerate).finish_non_exhaustive()
+        f.debug_struct("FilterEvidence")
+            .field("config", &self.config)
+            .field("n_degenerate", &self.n_degenerate)
+            .finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,7 @@ pub use cloud::{Each, Metropolis, Resample, Reweight, WeightedCloud, resample_mo
 pub use combinators::{Compose, Either, Mix, Repeat};
 pub use filter_evidence::{FamilyState, FilterEvidence};
 pub use pseudo_marginal::{Outcome, Propose, PseudoMarginal, PseudoMarginalInfo, Redraw, WeightedPoint};
-pub use random_weight::{ConditionalLogWeight, Exact, Product, RandomLogWeight, Weighted};
+pub use random_weight::{ConditionalLogWeight, Exact, Product, Pullback, RandomLogWeight, Weighted};
 pub use walk::AdaptiveWalk;
 
 use crate::error::Error;

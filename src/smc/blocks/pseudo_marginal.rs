@@ -12,8 +12,8 @@
 //! *References* C. Andrieu and G. Roberts 2009, doi:10.1214/07-AOS574; A. Doucet, M. K. Pitt, G. Deligiannidis and R. Kohn 2015,
 //! doi:10.1093/biomet/asu075 (how noisy the weights should be).
 
-use super::random_weight::{ConditionalLogWeight, RandomLogWeight};
 use super::Block;
+use super::random_weight::{ConditionalLogWeight, RandomLogWeight};
 use crate::error::{DensityError, Error};
 use crate::rng::Stream;
 

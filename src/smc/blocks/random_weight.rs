@@ -87,18 +87,19 @@ fn check(log_weight: f64) -> Result<Option<f64>, DensityError> {
     }
 }
 
-/// The product of two independent weights, as of a prior and a filter's evidence. The second is drawn only where the first is not 0.
+/// The product of two independent weights, as of a prior and a filter's evidence. The second is drawn only where the first is not 0; what
+/// comes with the product is both factors.
 #[derive(Debug, Clone, Copy)]
 pub struct Product<V, W>(pub V, pub W);
 
 impl<P: ?Sized, V: RandomLogWeight<P>, W: RandomLogWeight<P>> RandomLogWeight<P> for Product<V, W> {
-    type Auxiliary = (V::Auxiliary, W::Auxiliary);
+    type Auxiliary = (Weighted<V::Auxiliary>, Weighted<W::Auxiliary>);
 
     fn draw(&mut self, point: &P, rng: &mut Stream) -> Result<Option<Weighted<Self::Auxiliary>>, DensityError> {
         let Some(first) = self.0.draw(point, rng)? else { return Ok(None) };
         let Some(second) = self.1.draw(point, rng)? else { return Ok(None) };
         let log_weight = first.log_weight + second.log_weight;
-        Ok(Some(Weighted { log_weight, auxiliary: (first.auxiliary, second.auxiliary) }))
+        Ok(Some(Weighted { log_weight, auxiliary: (first, second) }))
     }
 }
 
@@ -109,12 +110,68 @@ where
     W: ConditionalLogWeight<P>,
     V::Auxiliary: Clone,
 {
-    fn redraw(&mut self, point: &P, auxiliary: &mut Self::Auxiliary, rng: &mut Stream) -> Result<f64, DensityError> {
-        let mut first = auxiliary.0.clone();
-        let log_first = self.0.redraw(point, &mut first, rng)?;
-        let log_second = self.1.redraw(point, &mut auxiliary.1, rng)?;
-        auxiliary.0 = first;
-        Ok(log_first + log_second)
+    fn redraw(&mut self, point: &P, (first, second): &mut Self::Auxiliary, rng: &mut Stream) -> Result<f64, DensityError> {
+        let mut auxiliary = first.auxiliary.clone();
+        let log_weight = self.0.redraw(point, &mut auxiliary, rng)?;
+        second.log_weight = self.1.redraw(point, &mut second.auxiliary, rng)?;
+        *first = Weighted { log_weight, auxiliary };
+        Ok(first.log_weight + second.log_weight)
+    }
+}
+
+/// A weight on parameters, as a weight on points that determine the parameters: a filter's evidence on unconstrained positions, for instance.
+///
+/// `map(point, out)` appends the parameters of a point to `out`, which is empty.
+#[derive(Debug, Clone)]
+pub struct Pullback<F, W> {
+    map: F,
+    weight: W,
+    parameters: Vec<f64>,
+}
+
+impl<F, W> Pullback<F, W> {
+    /// The weight of `map(point)`.
+    pub fn new(map: F, weight: W) -> Self {
+        Self { map, weight, parameters: Vec::new() }
+    }
+
+    /// The weight on parameters.
+    pub fn weight(&self) -> &W {
+        &self.weight
+    }
+
+    fn parameters<P: ?Sized>(&mut self, point: &P) -> Result<(), DensityError>
+    where
+        F: FnMut(&P, &mut Vec<f64>) -> Result<(), DensityError>,
+    {
+        self.parameters.clear();
+        (self.map)(point, &mut self.parameters)
+    }
+}
+
+impl<P, F, W> RandomLogWeight<P> for Pullback<F, W>
+where
+    P: ?Sized,
+    F: FnMut(&P, &mut Vec<f64>) -> Result<(), DensityError>,
+    W: RandomLogWeight<[f64]>,
+{
+    type Auxiliary = W::Auxiliary;
+
+    fn draw(&mut self, point: &P, rng: &mut Stream) -> Result<Option<Weighted<W::Auxiliary>>, DensityError> {
+        self.parameters(point)?;
+        self.weight.draw(&self.parameters, rng)
+    }
+}
+
+impl<P, F, W> ConditionalLogWeight<P> for Pullback<F, W>
+where
+    P: ?Sized,
+    F: FnMut(&P, &mut Vec<f64>) -> Result<(), DensityError>,
+    W: ConditionalLogWeight<[f64]>,
+{
+    fn redraw(&mut self, point: &P, auxiliary: &mut W::Auxiliary, rng: &mut Stream) -> Result<f64, DensityError> {
+        self.parameters(point)?;
+        self.weight.redraw(&self.parameters, auxiliary, rng)
     }
 }
 
@@ -136,14 +193,18 @@ mod tests {
     fn the_second_factor_is_not_asked_where_the_first_is_zero() {
         let mut asked = 0;
         let zero = Exact(|x: &f64| Ok(x.ln()));
-        let mut product = Product(zero, Exact(|_: &f64| {
-            asked += 1;
-            Ok(1.0)
-        }));
+        let mut product = Product(
+            zero,
+            Exact(|_: &f64| {
+                asked += 1;
+                Ok(1.0)
+            }),
+        );
         let mut rng = Stream::new(1);
         assert_eq!(product.draw(&0.0, &mut rng).unwrap(), None);
         assert_eq!(product.draw(&1.0, &mut rng).unwrap().unwrap().log_weight, 1.0);
-        assert!(product.redraw(&0.0, &mut ((), ()), &mut rng).is_err_and(|e| e.is_recoverable()));
-        assert_eq!(asked, 1);
+        let mut factors = product.draw(&1.0, &mut rng).unwrap().unwrap().auxiliary;
+        assert!(product.redraw(&0.0, &mut factors, &mut rng).is_err_and(|e| e.is_recoverable()));
+        assert_eq!(asked, 2);
     }
 }

@@ -119,8 +119,7 @@ where
     }
     let total: usize = chains.iter().map(|c| c.draws.len()).sum();
     let dim = chains.first().map_or(0, |c| c.sum_of_positions.len());
-    let mean: Vec<f64> =
-        (0..dim).map(|i| chains.iter().map(|c| c.sum_of_positions[i]).sum::<f64>() / total as f64).collect();
+    let mean: Vec<f64> = (0..dim).map(|i| chains.iter().map(|c| c.sum_of_positions[i]).sum::<f64>() / total as f64).collect();
     let mut parameters = Vec::new();
     prior.constrain(&mean, &mut parameters)?;
     let mut note = |name: &str, value: String| attributes.settings.push((name.to_owned(), value));

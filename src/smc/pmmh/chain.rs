@@ -10,8 +10,8 @@ use crate::mcmc::{Observer, Progress, Run, Start};
 use crate::model::{ModelFamily, StateSpaceModel, Target};
 use crate::rng::{Purpose, Stream};
 use crate::smc::blocks::{
-    AdaptiveWalk, Block, Exact, FamilyState, FilterEvidence, Outcome, Product, PseudoMarginal, RandomLogWeight, Weighted,
-    WeightedPoint,
+    AdaptiveWalk, Block, Exact, FamilyState, FilterEvidence, Outcome, Product, PseudoMarginal, Pullback, RandomLogWeight,
+    Weighted, WeightedPoint,
 };
 use crate::smc::{StateSpaceAdapter, StateValues};
 
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 100;
 /// A path of states with the log-likelihood estimate that it came with.
 type Likelihood<F> = Weighted<Vec<FamilyState<F>>>;
 /// Where a chain is.
-type Place<F> = WeightedPoint<Vec<f64>, ((), Likelihood<F>)>;
+type Place<F> = WeightedPoint<Vec<f64>, (Weighted<()>, Likelihood<F>)>;
 
 /// What is kept of an iteration.
 #[derive(Debug, Clone, Copy)]
@@ -66,24 +66,6 @@ pub(super) struct Shared<'a, T: ?Sized, F: ?Sized> {
     observers: Vec<Arc<dyn Observer>>,
 }
 
-/// The filter's evidence as a weight on unconstrained positions.
-struct AtPosition<'a, T: ?Sized, W> {
-    prior: &'a T,
-    evidence: W,
-    constrained: Vec<f64>,
-}
-
-impl<T: Target + ?Sized, W: RandomLogWeight<[f64]>> RandomLogWeight<Vec<f64>> for AtPosition<'_, T, W> {
-    type Auxiliary = Weighted<W::Auxiliary>;
-
-    fn draw(&mut self, position: &Vec<f64>, rng: &mut Stream) -> Result<Option<Weighted<Self::Auxiliary>>, DensityError> {
-        self.constrained.clear();
-        self.prior.constrain(position, &mut self.constrained).map_err(density_error)?;
-        let drawn = self.evidence.draw(&self.constrained, rng)?;
-        Ok(drawn.map(|drawn| Weighted { log_weight: drawn.log_weight, auxiliary: drawn }))
-    }
-}
-
 /// What goes wrong with a position, as an error of a density.
 fn density_error(error: Error) -> DensityError {
     match error {
@@ -116,7 +98,8 @@ where
         let mut evaluator = self.prior.evaluator()?;
         let evidence = FilterEvidence::new(self.family, self.settings.filter.clone())?;
         let log_prior = Exact(|position: &Vec<f64>| evaluator.log_density(position));
-        let likelihood = AtPosition { prior: self.prior, evidence, constrained: Vec::new() };
+        let constrain = |position: &Vec<f64>, out: &mut Vec<f64>| self.prior.constrain(position, out).map_err(density_error);
+        let likelihood = Pullback::new(constrain, evidence);
         let walk = AdaptiveWalk::new(self.prior.dim()?, self.settings.target_acceptance)?;
         let mut kernel = PseudoMarginal::new(walk, Product(log_prior, likelihood));
 
@@ -135,14 +118,14 @@ where
                 made.warmup_seconds = clock.elapsed().as_secs_f64();
                 clock = Instant::now();
             }
-            let n_degenerate = kernel.weight().1.evidence.n_degenerate();
+            let n_degenerate = kernel.weight().1.weight().n_degenerate();
             let info = kernel.step(&mut place, &mut rng).map_err(at)?;
             let done = Iteration {
                 lp: place.log_weight,
                 log_likelihood: place.auxiliary.1.log_weight,
                 acceptance_rate: info.acceptance_rate,
                 outcome: info.outcome,
-                degenerate: kernel.weight().1.evidence.n_degenerate() > n_degenerate,
+                degenerate: kernel.weight().1.weight().n_degenerate() > n_degenerate,
             };
             if iteration < n_warmup {
                 kernel.proposal_mut().learn(&place.point, info.acceptance_rate);
@@ -164,7 +147,11 @@ where
     fn keep(&self, place: &Place<F>, index: usize, made: &mut Made) -> Result<(), Error> {
         let path = &place.auxiliary.1.auxiliary;
         if path.len() != made.n_steps {
-            return Err(Error::Dimension { what: "steps of the models of one family", expected: made.n_steps, found: path.len() });
+            return Err(Error::Dimension {
+                what: "steps of the models of one family",
+                expected: made.n_steps,
+                found: path.len(),
+            });
         }
         let first = made.constrained.len();
         self.prior.constrain(&place.point, &mut made.constrained)?;
@@ -200,7 +187,7 @@ where
     /// Where the chain starts: as the run says, or the best of a few candidates.
     fn start<W>(&self, index: usize, weight: &mut W) -> Result<Place<F>, Error>
     where
-        W: RandomLogWeight<Vec<f64>, Auxiliary = ((), Likelihood<F>)>,
+        W: RandomLogWeight<Vec<f64>, Auxiliary = (Weighted<()>, Likelihood<F>)>,
     {
         let mut rng = Stream::keyed(self.run.seed, Purpose::Start, 0, index as u64);
         let given = match &self.run.start {

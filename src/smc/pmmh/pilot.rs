@@ -59,10 +59,16 @@ impl fmt::Display for Pilot {
                  guided filter, or an observation density with heavier tails."
             );
         }
-        write!(f, "The log-likelihood estimate is {mean:.2} with variance {variance:.2} ({n_runs} filters with {n_particles} particles)")?;
+        write!(
+            f,
+            "The log-likelihood estimate is {mean:.2} with variance {variance:.2} ({n_runs} filters with {n_particles} particles)"
+        )?;
         match self.suggested_n_particles() {
             Some(n) if !(*variance <= TOO_NOISY) => {
-                write!(f, ": too noisy, above 3 the chain sticks. Take about {n} particles for a variance of 1 to 2, or a guided filter.")
+                write!(
+                    f,
+                    ": too noisy, above 3 the chain sticks. Take about {n} particles for a variance of 1 to 2, or a guided filter."
+                )
             }
             Some(n) if *variance < WASTEFUL => {
                 write!(f, ": more precise than it need be; about {n} particles would give a variance of 1 to 2 and be faster.")

@@ -1,5 +1,7 @@
 //! Tests of sequential Monte Carlo.
 
+mod blocks;
 mod engine;
 mod exact;
+mod pmmh;
 mod resampling;
