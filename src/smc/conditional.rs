@@ -215,7 +215,7 @@ impl<M: Pin> ConditionalSmc<M> {
         self.reference_slots.clear();
         let first_slot = Stream::keyed(seed, Purpose::Resampling, 0, 0).random_range(0..self.smc.config().n_particles as u32);
         let ancestor_sampling = self.path_sampling == PathSampling::Ancestor;
-        let mut reference = PinnedPath { path: &*path, first_slot, ancestor_sampling, refused: false };
+        let mut reference = PinnedPath::new(&*path, first_slot, ancestor_sampling);
         let mut least_ess = f64::INFINITY;
         while let Some(info) = self.smc.step_on_threads(Some(&mut reference))? {
             least_ess = least_ess.min(info.ess);
@@ -315,12 +315,19 @@ impl<M: Pin> fmt::Debug for ConditionalSmc<M> {
 }
 
 /// A reference path, pinned.
-struct PinnedPath<'a, R> {
+pub(super) struct PinnedPath<'a, R> {
     path: &'a R,
     first_slot: u32,
     ancestor_sampling: bool,
     /// True if the model could not connect other particles to the reference.
     refused: bool,
+}
+
+impl<'a, R> PinnedPath<'a, R> {
+    /// `first_slot` is to be drawn uniformly from all slots.
+    pub(super) fn new(path: &'a R, first_slot: u32, ancestor_sampling: bool) -> Self {
+        Self { path, first_slot, ancestor_sampling, refused: false }
+    }
 }
 
 impl<M: Pin> Reference<M> for PinnedPath<'_, M::Path> {

@@ -1,5 +1,6 @@
 //! Tests of sequential Monte Carlo.
 
+mod blocks;
 mod collectors;
 mod conditional;
 mod engine;
@@ -7,6 +8,7 @@ mod enumeration;
 mod exact;
 mod filters;
 mod geweke;
+mod pmmh;
 mod populations;
 mod resampling;
 mod samplers;
