@@ -51,6 +51,9 @@ fn draws<T: Target + ?Sized>(
     weights: Weights<'_>,
 ) -> Result<Draws, Error> {
     let n = particles.len();
+    // Several groups, so that R-hat has something to compare.
+    let n_chains = if n.is_multiple_of(4) { 4 } else { 1 };
+    let n_draws = n / n_chains;
     let slots = equal_weight_slots(weights, n, seed)?;
     let mut variables = target.variables()?;
     let n_parameters: usize = variables.iter().map(Variable::size).sum();
@@ -78,16 +81,16 @@ fn draws<T: Target + ?Sized>(
     variables.extend(generated);
     let n_columns: usize = variables.iter().map(Variable::size).sum();
     let found = rows.len();
-    let values = Array3::from_shape_vec((1, n, n_columns), rows).map_err(|_| Error::Dimension {
+    let values = Array3::from_shape_vec((n_chains, n_draws, n_columns), rows).map_err(|_| Error::Dimension {
         what: "entries of the draws",
         expected: n * n_columns,
         found,
     })?;
-    let lp = Array2::from_shape_fn((1, n), |(_, draw)| {
-        let slot = slots[draw] as usize;
+    let lp = Array2::from_shape_fn((n_chains, n_draws), |(chain, draw)| {
+        let slot = slots[chain * n_draws + draw] as usize;
         particles.log_prior[slot] + particles.log_likelihood[slot]
     });
-    let mut stats = SampleStats::new(1, n);
+    let mut stats = SampleStats::new(n_chains, n_draws);
     stats.push("lp", StatValues::Float(lp))?;
     let mut draws = Draws::new(Group::new(variables, values)?, stats, attributes(sampler, seed))?;
     for (dimension, coordinates) in target.coords() {

@@ -37,9 +37,9 @@ pub struct Stage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SamplerResult {
-    /// The last particles, moved under the posterior, of equal weight, with the generated quantities: one chain of N draws. Those of a
-    /// waste-free sampler are its chains one after the other, so that effective sample sizes see their autocorrelation; the order of a
-    /// standard sampler's particles means nothing, and they count as independent though some are copies.
+    /// The last particles, moved under the posterior, of equal weight, with the generated quantities: in slot order, cut into four chains if N is a multiple of 4, otherwise in one. Those of a
+    /// waste-free sampler are its chains one after the other, so that effective sample sizes see their autocorrelation; a standard
+    /// sampler's particles count as independent though some may be copies.
     pub draws: Draws,
     /// Estimate of the log-evidence, ln ∫ p(x) L(x) dx.
     pub log_evidence: f64,

@@ -377,7 +377,7 @@ fn the_report_says_what_is_wrong() {
     assert!(text.contains("standard error unknown") && text.contains("All particles descend from one draw"), "{text}");
     let good = SmcSampler::tempering().n_particles(2000).waste_free(100).sample(&model, 1).unwrap();
     assert!(good.warnings().is_empty(), "{good}");
-    assert_eq!((good.draws.n_chains(), good.draws.n_draws()), (1, 2000));
+    assert_eq!((good.draws.n_chains(), good.draws.n_draws()), (4, 500));
     let powers = good.inverse_temperatures();
     assert!(powers[0] == 0.0 && powers.last() == Some(&1.0) && powers.is_sorted());
 }
