@@ -13,8 +13,8 @@ use crate::smc::{FeynmanKac, History, Smc};
 /// a_{T-1} ~ W_{T-1}      a_t = the parent of a_{t+1}
 /// ```
 /// Costs `n_paths` · T lookups, needs no transition density, and works for every model over a `Vec`. For the last steps it is as good as any
-/// smoother; further back all paths are the same one ([`Paths::coalesced_before`]), after about N steps for well-resampled clouds and sooner
-/// the more the weights vary. Source: G. Kitagawa 1996, doi:10.1080/10618600.1996.10474692.
+/// smoother; further back all paths are the same one ([`Paths::coalesced_before`]), after about 2 N
+/// resamplings of equal weights, and sooner the more the weights vary. Source: G. Kitagawa 1996, doi:10.1080/10618600.1996.10474692.
 ///
 /// # Errors
 /// [`SmoothingError::NotStarted`], [`SmoothingError::NoHistory`], [`SmoothingError::HistoryTruncated`], or [`SmoothingError::Setting`] for

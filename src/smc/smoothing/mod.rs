@@ -19,17 +19,17 @@
 //! use posterity::model::zoo::Ar1;
 //! use posterity::smc::smoothing::{BackwardSampling, backward_sample, genealogy};
 //! use posterity::smc::{Bootstrap, Keep, Smc, SmcConfig};
-//! let y = (0..100).map(|t| (0.3 * f64::from(t)).sin()).collect();
+//! let y = (0..400).map(|t| (0.3 * f64::from(t)).sin()).collect();
 //! let model = Ar1 { rho: 0.9, sigma_x: 1.0, sigma_y: 1.0, y };
-//! let mut filter = Smc::new(Bootstrap(model), SmcConfig::new(200, 1).keep(Keep::All))?;
+//! let mut filter = Smc::new(Bootstrap(model), SmcConfig::new(50, 1).keep(Keep::All))?;
 //! filter.run()?;
-//! let paths = backward_sample(&filter, 200, BackwardSampling::default(), 2)?;
+//! let paths = backward_sample(&filter, 50, BackwardSampling::default(), 2)?;
 //! let (mean, variance) = (paths.mean(|x| *x), paths.variance(|x| *x));
-//! assert_eq!(mean.len(), 100);
+//! assert_eq!(mean.len(), 400);
 //! assert!(variance.iter().all(|v| *v > 0.0));
 //! // Read off the genealogy, the early steps know one path only, and say so.
-//! let paths = genealogy(&filter, 200, 2)?;
-//! assert!(paths.coalesced_before() > Some(10) && paths.variance(|x| *x)[0] == 0.0);
+//! let paths = genealogy(&filter, 50, 2)?;
+//! assert!(paths.coalesced_before() > Some(100) && paths.variance(|x| *x)[0] == 0.0);
 //! # Ok::<(), posterity::Error>(())
 //! ```
 //!

