@@ -20,8 +20,9 @@ pub type FamilyState<F> = <<<F as ModelFamily>::Model as StateSpaceAdapter>::Mod
 /// weight      Ẑ(θ), E[Ẑ(θ)] = p(y | θ)
 /// auxiliary   x₀, …, x_{T-1}, a path drawn from the last cloud and traced back by its ancestors
 /// ```
-/// With its weight, the path has the law p(x | y, θ). A filter that degenerates has weight 0 and is counted. The redraw of
-/// [`ConditionalLogWeight`] is a conditional filter pinned to the path. Memory is kept from one filter to the next.
+/// With its weight, the path has the law p(x | y, θ). A filter that degenerates has weight 0 and is counted; log-weights that are NaN or +∞
+/// are recoverable errors, and everything else that the engine reports is fatal. The redraw of [`ConditionalLogWeight`] is a conditional
+/// filter pinned to the path; its resampling scheme must have a conditional form. Memory is kept from one filter to the next.
 ///
 /// ```
 /// use posterity::DensityError;
@@ -88,25 +89,23 @@ where
         self.n_degenerate
     }
 
-    /// The engine at new parameters, not started.
-    fn prepare(&mut self, parameters: &[f64], rng: &mut Stream) -> Result<(), DensityError> {
+    /// The engine at new parameters, not started, and the place where its ancestry goes.
+    fn prepare(&mut self, parameters: &[f64], rng: &mut Stream) -> Result<Prepared<'_, F>, DensityError> {
         let model = self.family.at(parameters)?;
-        let seed: u64 = rng.random();
-        self.ancestry.clear();
-        match &mut self.engine {
-            Some(engine) => {
+        let mut engine = match self.engine.take() {
+            Some(mut engine) => {
                 *engine.model_mut() = model;
-                engine.restart(seed);
+                engine
             }
-            None => {
-                let mut engine = Smc::new(model, self.config.clone()).map_err(density_error)?;
-                engine.restart(seed);
-                self.engine = Some(engine);
-            }
-        }
-        Ok(())
+            None => Smc::new(model, self.config.clone()).map_err(density_error)?,
+        };
+        engine.restart(rng.random());
+        self.ancestry.clear();
+        Ok((self.engine.insert(engine), &mut self.ancestry))
     }
 }
+
+type Prepared<'a, F> = (&'a mut Smc<<F as ModelFamily>::Model>, &'a mut Ancestry<FamilyState<F>>);
 
 impl<F> RandomLogWeight<[f64]> for FilterEvidence<'_, F>
 where
@@ -116,11 +115,10 @@ where
     type Auxiliary = Vec<FamilyState<F>>;
 
     fn draw(&mut self, parameters: &[f64], rng: &mut Stream) -> Result<Option<Weighted<Self::Auxiliary>>, DensityError> {
-        self.prepare(parameters, rng)?;
-        let Some(engine) = &mut self.engine else { return Ok(None) };
-        match engine.run_with(&mut self.ancestry) {
+        let (engine, ancestry) = self.prepare(parameters, rng)?;
+        match engine.run_with(ancestry) {
             Ok(summary) => {
-                let auxiliary = self.ancestry.draw_path(engine.machine().relative_weights(), rng);
+                let auxiliary = ancestry.draw_path(engine.machine().relative_weights(), rng);
                 Ok(Some(Weighted { log_weight: summary.log_evidence, auxiliary }))
             }
             Err(SmcError::Degenerate { .. }) => {
@@ -139,8 +137,7 @@ where
     <F::Model as StateSpaceAdapter>::Model: TransitionDensity,
 {
     fn redraw(&mut self, parameters: &[f64], path: &mut Self::Auxiliary, rng: &mut Stream) -> Result<f64, DensityError> {
-        self.prepare(parameters, rng)?;
-        let Some(engine) = &mut self.engine else { return Err(DensityError::NotANumber) };
+        let (engine, ancestry) = self.prepare(parameters, rng)?;
         let n_steps = engine.model().state_space().n_steps();
         if path.len() != n_steps {
             return Err(DensityError::Length { what: "path of a conditional filter", expected: n_steps, found: path.len() });
@@ -148,9 +145,9 @@ where
         let first_slot = rng.random_range(0..engine.config().n_particles as u32);
         let mut pinned = PinnedPath::new(&*path, first_slot, false);
         while let Some(info) = engine.step_on_threads(Some(&mut pinned)).map_err(density_error)? {
-            self.ancestry.collect(&engine.snapshot(info));
+            ancestry.collect(&engine.snapshot(info));
         }
-        *path = self.ancestry.draw_path(engine.machine().relative_weights(), rng);
+        *path = ancestry.draw_path(engine.machine().relative_weights(), rng);
         Ok(engine.machine().log_evidence())
     }
 }
@@ -165,33 +162,30 @@ fn density_error<E: std::error::Error + Send + Sync + 'static>(error: SmcError<E
     }
 }
 
-/// All states of a run with their ancestors, step after step in one piece of memory.
+/// All states of a run with their ancestors, generation after generation in one piece of memory.
 #[derive(Debug, Default)]
 struct Ancestry<X> {
     states: Vec<X>,
-    /// Absolute positions in `states`; of the first generation, their own.
+    /// Slot of the parent in the generation before; 0 in the first generation.
     parents: Vec<u32>,
-    /// Where the newest generation begins.
-    newest: usize,
+    /// Where each generation begins.
+    starts: Vec<usize>,
 }
 
 impl<X: Copy> Ancestry<X> {
     fn clear(&mut self) {
         self.states.clear();
         self.parents.clear();
-        self.newest = 0;
+        self.starts.clear();
     }
 
     /// The path of a particle of the newest generation, drawn with these weights.
     fn draw_path(&self, weights: &[f64], rng: &mut Stream) -> Vec<X> {
-        let mut slot = draw_index(weights, rng) + self.newest;
-        let mut path = Vec::new();
-        while let (Some(&state), Some(&parent)) = (self.states.get(slot), self.parents.get(slot)) {
-            path.push(state);
-            if parent as usize == slot {
-                break;
-            }
-            slot = parent as usize;
+        let mut slot = draw_index(weights, rng);
+        let mut path = Vec::with_capacity(self.starts.len());
+        for start in self.starts.iter().rev() {
+            path.push(self.states[start + slot]);
+            slot = self.parents[start + slot] as usize;
         }
         path.reverse();
         path
@@ -200,18 +194,14 @@ impl<X: Copy> Ancestry<X> {
 
 impl<X: Copy> Collector<Vec<X>> for Ancestry<X> {
     fn collect(&mut self, snapshot: &Snapshot<'_, Vec<X>>) {
-        let start = self.states.len();
-        self.states.extend_from_slice(snapshot.view.population);
-        if snapshot.info.t == 0 {
-            self.parents.extend(0..self.states.len() as u32);
-        } else {
-            let (first, copies) = (self.newest as u32, snapshot.copies);
-            match copies {
-                1 => self.parents.extend(snapshot.ancestors.iter().map(|a| first + a)),
-                _ => self.parents.extend((0..self.states.len() - start).map(|slot| first + snapshot.ancestors[slot / copies])),
-            }
+        let (population, ancestors, copies) = (snapshot.view.population, snapshot.ancestors, snapshot.copies);
+        self.starts.push(self.states.len());
+        self.states.extend_from_slice(population);
+        match (snapshot.info.t, copies) {
+            (0, _) => self.parents.resize(self.states.len(), 0),
+            (_, 1) => self.parents.extend_from_slice(ancestors),
+            _ => self.parents.extend((0..population.len()).map(|slot| ancestors[slot / copies])),
         }
-        self.newest = start;
     }
 }
 

@@ -152,6 +152,12 @@ impl Pmmh {
         if prior.dim()? == 0 {
             return Err(Error::NoParameters);
         }
+        // Known before the first filter is run, rather than after the last.
+        let states = [("x", self.keep_states), ("x_forecast", self.n_forecast > 0)];
+        let variables = prior.variables()?;
+        if let Some((name, _)) = states.into_iter().find(|(name, used)| *used && variables.iter().any(|v| v.name == *name)) {
+            return Err(Error::DuplicateVariable { name: name.to_owned() });
+        }
         let shared = chain::Shared::new(self, prior, family, &run);
         let chains = map_indexed(run.n_chains, run.threads, |index| shared.run_chain(index));
         let chains = chains.into_iter().collect::<Result<Vec<_>, Error>>()?;
