@@ -316,7 +316,7 @@ impl WeightMachine {
         &self.genealogy
     }
 
-    /// An estimate of the variance of Z / E[Z] from this one run; see [`Genealogy::relative_variance`].
+    /// An estimate of the variance of Ẑ/Z from this one run; see [`Genealogy::relative_variance`].
     #[must_use]
     pub fn relative_variance(&self) -> f64 {
         self.genealogy.relative_variance(&self.current.weights)
