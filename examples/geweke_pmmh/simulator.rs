@@ -89,7 +89,7 @@ fn moments(theta: &[f64], x: &[f64], y: &[f64]) -> [f64; 8] {
     [a, b, a * a, b * b, a * b, x3 * x3, x0 * y3, a * y0 * y1]
 }
 
-fn walk(from: &Vec<f64>, rng: &mut Stream) -> (Vec<f64>, f64) {
+fn walk(from: &[f64], rng: &mut Stream) -> (Vec<f64>, f64) {
     (from.iter().zip(PRIOR_SD).map(|(x, sd)| x + 1.5 * sd * rng.normal()).collect(), 0.0)
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn scores(n: usize, bug: Bug, seed: u64) -> Result<[f64; 8], Error> {
         let prior = Exact(move |theta: &Vec<f64>| Ok(power * log_prior(theta)));
         Ok(Product(prior, Pullback::new(same, FilterEvidence::new(&family, config)?)))
     };
-    let mut metropolis = PseudoMarginal::new(walk, weight()?);
+    let mut metropolis = PseudoMarginal::new(|from: &Vec<f64>, rng: &mut Stream| walk(from, rng), weight()?);
     let mut redraw = Redraw(weight()?);
     let mut fresh = weight()?;
 
