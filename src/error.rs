@@ -319,6 +319,20 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// Exact draws from the prior are needed, and the target offers none.
+    #[error("the target offers no draws from its prior: implement `sample_prior`")]
+    NoPriorSampler,
+    /// The likelihood has to be known observation by observation, and the target does not say how many there are.
+    #[error("the target does not say how many observations it has: implement `n_observations`")]
+    NoObservations,
+    /// The path from the prior to the posterior could not be followed to its end.
+    #[error("no end in sight after {steps} steps, at the inverse temperature {inverse_temperature}")]
+    Stalled {
+        /// Steps made.
+        steps: usize,
+        /// The inverse temperature reached.
+        inverse_temperature: f64,
+    },
     /// The operating system refused to start threads.
     #[error("the operating system refused {requested} threads")]
     Threads {

@@ -26,6 +26,8 @@ pub use crate::draws::Draws;
 pub use crate::error::DensityError;
 pub use crate::mcmc::{Hmc, Mala, Nuts, RandomWalk, Run, Sampler, Start, posterior_predictive, prior_draws};
 pub use crate::model::{
-    Density, Labels, LogDensityGradient, LogP, Model, Space, Target, Values, Variable, WithGradient, check_gradient,
+    Density, Labels, LogDensityGradient, LogP, Model, Space, StateSpaceModel, Target, Values, Variable, WithGradient,
+    check_gradient,
 };
 pub use crate::rng::Stream;
+pub use crate::smc::{Auxiliary, Bootstrap, Guided, Smc, SmcConfig};

@@ -230,6 +230,15 @@ impl<'m, M: Model> Posterior<'m, M> {
         })
     }
 
+    /// The rows, if they all are observations.
+    fn rows<'r>(&self, chosen: &'r [usize]) -> Result<Rows<'r>, DensityError> {
+        let n_observations = self.model.n_observations().unwrap_or(0);
+        match chosen.iter().copied().find(|&row| row >= n_observations) {
+            None => Ok(Rows { chosen, n_observations }),
+            Some(found) => Err(DensityError::Length { what: "observation of a subset", expected: n_observations, found }),
+        }
+    }
+
     fn parts_of_values(&mut self, position: &[f64]) -> Result<LogDensityParts, DensityError> {
         check_dimension(self.dim, position)?;
         self.values.clear();
@@ -390,6 +399,33 @@ impl<M: Model> Evaluator for Posterior<'_, M> {
         out.clear();
         out.append(&mut likelihood.into_terms());
         out.iter().try_for_each(|&term| check_value(term).map(|_| ()))
+    }
+
+    fn log_density_parts_of_rows(&mut self, position: &[f64], rows: &[usize]) -> Result<LogDensityParts, DensityError> {
+        check_dimension(self.dim, position)?;
+        let rows = self.rows(rows)?;
+        self.values.clear();
+        self.values.extend(position.iter().map(|&x| Value(x)));
+        let (model, values) = (self.model, &self.values);
+        let sink = LogP::for_rows(rows.chosen.to_vec(), rows.n_observations);
+        let (prior, likelihood) = guard(|| statements(model, values, sink))??;
+        let parts = LogDensityParts { log_prior: prior.value(), log_likelihood: likelihood.accumulator().value() };
+        total(parts, 1.0)?;
+        Ok(parts)
+    }
+
+    fn gradient_of_rows(
+        &mut self,
+        position: &[f64],
+        rows: &[usize],
+        gradient: &mut [f64],
+    ) -> Result<LogDensityParts, DensityError> {
+        check_dimension(self.dim, position)?;
+        check_dimension(self.dim, gradient)?;
+        let rows = self.rows(rows)?;
+        let parts = on_tape(self.model, &mut self.tape, position, Some(rows), 1.0, gradient)?;
+        check_gradient(total(parts, 1.0)?, gradient)?;
+        Ok(parts)
     }
 
     fn minibatch_gradient(&mut self, position: &[f64], rows: &[usize], gradient: &mut [f64]) -> Result<f64, DensityError> {

@@ -23,7 +23,7 @@ pub trait Density: Sync {
     }
 }
 
-/// Makes a [`Target`] of a [`Density`]. All of the density counts as prior when tempering.
+/// Makes a [`Target`] of a [`Density`]. All of the density counts as prior when tempering; [`WithParts`](super::WithParts) knows the two apart.
 ///
 /// ```
 /// use posterity::model::{Density, Target, WithGradient};
@@ -44,15 +44,27 @@ pub struct WithGradient<D>(pub D);
 
 impl<D: Density> WithGradient<D> {
     fn checked_variables(&self) -> Result<Vec<Variable>, Error> {
-        let variables = self.0.variables();
-        let found = variables.iter().map(Variable::size).sum();
-        let expected = self.0.dim();
-        if found == expected {
-            Ok(variables)
-        } else {
-            Err(Error::Dimension { what: "entries of the variables", expected, found })
-        }
+        check_size(self.0.variables(), self.0.dim())
     }
+}
+
+/// The variables, if they have `expected` entries in all.
+pub(super) fn check_size(variables: Vec<Variable>, expected: usize) -> Result<Vec<Variable>, Error> {
+    let found = variables.iter().map(Variable::size).sum();
+    if found == expected { Ok(variables) } else { Err(Error::Dimension { what: "entries of the variables", expected, found }) }
+}
+
+/// The entries of these variables, one after the other.
+pub(super) fn entries_of(variables: &[Variable], values: &Values) -> Result<Vec<f64>, Error> {
+    let mut position = Vec::with_capacity(variables.iter().map(Variable::size).sum());
+    for variable in variables {
+        let entries = values.get(&variable.name).ok_or_else(|| Error::MissingVariable { name: variable.name.clone() })?;
+        if entries.len() != variable.size() {
+            return Err(Error::Dimension { what: "start value", expected: variable.size(), found: entries.len() });
+        }
+        position.extend_from_slice(entries);
+    }
+    Ok(position)
 }
 
 impl<D: Density> Target for WithGradient<D> {
@@ -77,15 +89,7 @@ impl<D: Density> Target for WithGradient<D> {
     }
 
     fn unconstrain(&self, values: &Values) -> Result<Vec<f64>, Error> {
-        let mut position = Vec::with_capacity(self.0.dim());
-        for variable in self.checked_variables()? {
-            let entries = values.get(&variable.name).ok_or_else(|| Error::MissingVariable { name: variable.name.clone() })?;
-            if entries.len() != variable.size() {
-                return Err(Error::Dimension { what: "start value", expected: variable.size(), found: entries.len() });
-            }
-            position.extend_from_slice(entries);
-        }
-        Ok(position)
+        entries_of(&self.checked_variables()?, values)
     }
 
     fn coordinate_name(&self, index: usize) -> String {

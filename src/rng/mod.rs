@@ -35,6 +35,10 @@ pub enum Purpose {
     Particle = 8,
     /// Resampling; step = step, slot = block.
     Resampling = 9,
+    /// Backward sampling of paths; step = step, slot = block of paths.
+    Smoothing = 14,
+    /// Forecasts of states and observations; step = step, slot = block of paths.
+    Forecast = 15,
 }
 
 /// The crate's random generator: xoshiro256++, 256 bits of state (Blackman & Vigna 2021, <https://doi.org/10.1145/3460772>).

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use super::conditional_model::Pin;
 use super::feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Streams, View};
+use crate::error::Error;
 use crate::model::{LookAhead, Proposal, StateSpaceModel, TransitionDensity};
 use crate::parallel::Threads;
 use crate::weights::Status;
@@ -210,6 +211,18 @@ where
     A::Model: TransitionDensity,
 {
     type Path = Vec<State<A::Model>>;
+
+    fn check_path(&self, path: &Self::Path) -> Result<(), Error> {
+        let (expected, found) = (self.state_space().n_steps(), path.len());
+        if expected == found { Ok(()) } else { Err(Error::Dimension { what: "steps of a reference path", expected, found }) }
+    }
+
+    fn copy_state(&self, t: usize, population: &Self::Population, slot: usize, path: &mut Self::Path) {
+        if path.len() <= t {
+            path.resize(t + 1, State::<A::Model>::default());
+        }
+        path[t] = population[slot];
+    }
 
     fn pin(
         &mut self,

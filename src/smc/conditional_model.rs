@@ -1,12 +1,22 @@
 //! What conditional sweeps ask of a model beyond filtering.
 
 use super::feynman_kac::FeynmanKac;
+use crate::error::Error;
 use crate::weights::Status;
 
 /// A Feynman-Kac model in which one particle can be pinned to a reference path.
 pub trait Pin: FeynmanKac {
     /// A path of the model: what conditional sweeps take and return.
-    type Path;
+    type Path: Clone + Default + Send + Sync;
+
+    /// Checks that a path has as many steps as the model, before a sweep uses it as the reference.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`].
+    fn check_path(&self, path: &Self::Path) -> Result<(), Error>;
+
+    /// Copies the state of step `t` from a slot to a path, which may be shorter than `t` before.
+    fn copy_state(&self, t: usize, population: &Self::Population, slot: usize, path: &mut Self::Path);
 
     /// Puts the reference's state of step `t` into a slot; returns its log G_t, and its status. `parents` is `None` at step 0; otherwise
     /// `ancestor` names the parent that the reference is attached to, whose state is the reference's own unless its ancestor was drawn anew.

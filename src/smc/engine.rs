@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use super::conditional_model::Pin;
 use super::config::SmcConfig;
 use super::error::SmcError;
 use super::feynman_kac::{Ahead, FeynmanKac, Move, Moved, Plan, Slots, Streams, View};
 use super::history::History;
-use super::population::Population;
+use super::populations::Population;
 use crate::parallel::Threads;
 use crate::weights::{Pinned, Selection, Status, WeightMachine};
 
@@ -123,6 +122,9 @@ struct PendingMove {
 
 /// How the reference of a conditional sweep enters the engine.
 pub(super) trait Reference<M: FeynmanKac> {
+    /// Where it starts. A fixed slot would be wrong for schemes that depend on the order of slots.
+    fn first_slot(&self) -> u32;
+
     fn pin(
         &mut self,
         model: &mut M,
@@ -134,30 +136,6 @@ pub(super) trait Reference<M: FeynmanKac> {
 
     /// True if `out` was filled.
     fn log_connection(&mut self, model: &mut M, t: usize, parents: &M::Population, out: &mut [f64]) -> Result<bool, M::Error>;
-}
-
-/// A reference path, pinned.
-#[derive(Debug)]
-pub(super) struct PinnedPath<'a, R> {
-    pub(super) path: &'a R,
-    pub(super) ancestor_sampling: bool,
-}
-
-impl<M: Pin> Reference<M> for PinnedPath<'_, M::Path> {
-    fn pin(
-        &mut self,
-        model: &mut M,
-        t: usize,
-        parents: Option<(&M::Population, u32)>,
-        children: &mut M::Population,
-        slot: usize,
-    ) -> Result<(f64, Status), M::Error> {
-        model.pin(t, parents, children, slot, self.path)
-    }
-
-    fn log_connection(&mut self, model: &mut M, t: usize, parents: &M::Population, out: &mut [f64]) -> Result<bool, M::Error> {
-        if self.ancestor_sampling { model.log_connection(t, parents, self.path, out) } else { Ok(false) }
-    }
 }
 
 type Pinning<'a, M> = Option<&'a mut (dyn Reference<M> + Send)>;
@@ -244,6 +222,11 @@ impl<M: FeynmanKac> Smc<M> {
     /// The model, to give it more data or to mend what failed.
     pub fn model_mut(&mut self) -> &mut M {
         &mut self.model
+    }
+
+    /// The model and the generations kept, at once.
+    pub(super) fn model_and_history(&mut self) -> (&mut M, &History<M::Population>) {
+        (&mut self.model, &self.history)
     }
 
     /// Gives the model back.
@@ -342,7 +325,7 @@ impl<M: FeynmanKac> Smc<M> {
         StepInfo { t, ess, log_evidence: self.machine.log_evidence(), resampled }
     }
 
-    fn start(&mut self, mut reference: Pinning<'_, M>) -> Result<StepInfo, SmcError<M::Error>> {
+    fn start(&mut self, reference: Pinning<'_, M>) -> Result<StepInfo, SmcError<M::Error>> {
         let n = self.config.n_particles;
         self.children.resize(n);
         self.log_increments.resize(n, 0.0);
@@ -351,11 +334,12 @@ impl<M: FeynmanKac> Smc<M> {
         let to = Moved { children: &mut self.children, log_increments: &mut self.log_increments, status: &mut self.status };
         let done = self.model.init(to, Streams::new(self.config.seed, 0), &self.config.threads);
         self.check_model(0, done)?;
-        if let Some(reference) = reference.as_deref_mut() {
-            let pinned = reference.pin(&mut self.model, 0, None, &mut self.children, 0);
-            let (log_g, status) = pinned.map_err(|source| SmcError::Model { step: 0, slot: Some(0), source })?;
-            (self.log_increments[0], self.status[0]) = (log_g, status);
-            self.pinned = Some(0);
+        if let Some(reference) = reference {
+            let slot = reference.first_slot();
+            let pinned = reference.pin(&mut self.model, 0, None, &mut self.children, slot as usize);
+            let (log_g, status) = pinned.map_err(|source| SmcError::Model { step: 0, slot: Some(slot), source })?;
+            (self.log_increments[slot as usize], self.status[slot as usize]) = (log_g, status);
+            self.pinned = Some(slot);
         }
         self.settle_failed(0, |_, _| ())?;
         if let Some(slot) = self.status.iter().position(|s| *s == Status::Pending) {

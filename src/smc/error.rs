@@ -66,6 +66,12 @@ pub enum SmcError<E> {
         /// The step that failed.
         step: usize,
     },
+    /// The model offers no [`Pin::log_connection`](super::Pin::log_connection), which ancestor and backward sampling need.
+    #[error("step {step}: the model cannot connect other particles to the reference")]
+    NoConnection {
+        /// The step.
+        step: usize,
+    },
     /// A frozen slot got an increment other than 0.
     #[error("step {step}, slot {slot}: it is frozen, but its log-weight increment is {increment}")]
     FrozenReweighted {

@@ -1,6 +1,6 @@
 //! The model's side of the engine, for the whole cloud at once.
 
-use super::population::Population;
+use super::populations::Population;
 use crate::parallel::Threads;
 use crate::rng::{Purpose, Stream};
 use crate::weights::{Resample, Status, Weights};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::population::Population;
+use super::populations::Population;
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,16 +42,19 @@ impl<P> Generation<P> {
 pub struct History<P> {
     keep: Keep,
     generations: VecDeque<Generation<P>>,
+    /// Memory of earlier runs.
+    spare: Vec<Generation<P>>,
     n_seen: usize,
 }
 
 impl<P: Population> History<P> {
     pub(super) fn new(keep: Keep) -> Self {
-        Self { keep, generations: VecDeque::new(), n_seen: 0 }
+        Self { keep, generations: VecDeque::new(), spare: Vec::new(), n_seen: 0 }
     }
 
     pub(super) fn clear(&mut self) {
-        self.generations.clear();
+        // Handed out again from the end: each step gets its own old memory.
+        self.spare.extend(self.generations.drain(..).rev());
         self.n_seen = 0;
     }
 
@@ -66,7 +69,7 @@ impl<P: Population> History<P> {
             return;
         }
         // The memory of the generation that is dropped serves the new one.
-        let recycled = if self.generations.len() >= room { self.generations.pop_front() } else { None };
+        let recycled = if self.generations.len() >= room { self.generations.pop_front() } else { self.spare.pop() };
         let mut generation = recycled.unwrap_or_default();
         generation.population.clone_from(population);
         generation.log_weights.clear();

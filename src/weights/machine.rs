@@ -402,7 +402,14 @@ impl WeightMachine {
                 self.staged.ancestors.clear();
                 self.staged.ancestors.extend(0..n as u32);
             }
-            pinned.map(|p| p.slot)
+            match pinned {
+                // The reference goes on from its new ancestor, and the particle that was there without it.
+                Some(Pinned { slot, log_connection: Some(c) }) => {
+                    let mut rng = Stream::keyed(self.seed, Purpose::Resampling, self.step + 1, 0);
+                    Some(self.draw_ancestor(slot, c, &mut rng)?)
+                }
+                _ => pinned.map(|p| p.slot),
+            }
         };
         self.staged.resampled = resampled;
         self.staged.selected = true;

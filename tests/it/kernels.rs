@@ -1,8 +1,5 @@
 //! Kernels through their public face: no allocation per transition, and states that can be saved and resumed.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use posterity::adaptation::{DualAveraging, DualAveragingConfig};
 use posterity::kernels::{
     Hmc, HmcConfig, Kernel, Mala, Metric, Nuts, NutsConfig, RandomWalk, State, StepSizeSearch, initial_step_size,
@@ -11,29 +8,6 @@ use posterity::model::{FromFn, LogDensityGradient};
 use posterity::rng::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// The system's allocator, counting the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every call goes to the system's allocator unchanged; counting touches a thread-local without destructor only.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Correlated normal coordinates around a skewed first one.
 fn target() -> impl LogDensityGradient {
@@ -63,18 +37,18 @@ fn metrics() -> [Metric; 3] {
 fn allocates_nothing<K: Kernel>(mut kernel: K) {
     let (mut target, mut rng) = (target(), Stream::new(1));
     let mut state = State::new(&mut target, vec![0.0; 5]).unwrap();
-    let before = ALLOCATIONS.get();
-    for _ in 0..200 {
-        kernel.step(&mut state, &mut target, &mut rng).unwrap();
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
+    let info = allocation_counter::measure(|| {
+        for _ in 0..200 {
+            kernel.step(&mut state, &mut target, &mut rng).unwrap();
+        }
+    });
+    assert_eq!(info.count_total, 0);
 }
 
 #[test]
 fn transitions_do_not_allocate() {
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(vec![1.0]));
-    assert_eq!(ALLOCATIONS.get() - before, 1, "the counter counts");
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![1.0])));
+    assert_eq!(counted.count_total, 1, "the counter counts");
     for metric in metrics() {
         allocates_nothing(Nuts::new(NutsConfig::default(), metric.clone(), 0.1).unwrap());
         allocates_nothing(Hmc::new(HmcConfig::default(), metric.clone(), 0.3).unwrap());

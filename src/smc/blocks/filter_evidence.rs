@@ -8,7 +8,7 @@ use super::random_weight::{ConditionalLogWeight, RandomLogWeight, Weighted};
 use crate::error::{DensityError, Error};
 use crate::model::{ModelFamily, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
-use crate::smc::engine::PinnedPath;
+use crate::smc::conditional::PinnedPath;
 use crate::smc::{Collector, Smc, SmcConfig, SmcError, Snapshot, StateSpaceAdapter};
 
 /// State of the models of a family.
@@ -142,7 +142,8 @@ where
         if path.len() != n_steps {
             return Err(DensityError::Length { what: "path of a conditional filter", expected: n_steps, found: path.len() });
         }
-        let mut pinned = PinnedPath { path: &*path, ancestor_sampling: false };
+        let first_slot = rng.random_range(0..engine.config().n_particles as u32);
+        let mut pinned = PinnedPath::new(&*path, first_slot, false);
         while let Some(info) = engine.step_on_threads(Some(&mut pinned)).map_err(density_error)? {
             ancestry.collect(&engine.snapshot(info));
         }

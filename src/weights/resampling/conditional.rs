@@ -7,7 +7,7 @@
 //! killing      P(I = i) ∝ P(a_i = parent); the other ancestors are free
 //! ```
 //!
-//! *References.* Chopin & Singh 2015 (arXiv:1310.6264), Karjalainen, Lee, Singh & Vihola 2023 (arXiv:2203.10037).
+//! *References.* Chopin & Singh 2015 (arXiv:1310.6264), Chopin, Singh, Soto & Vihola 2022 (arXiv:2203.10037).
 
 use rand::RngExt;
 

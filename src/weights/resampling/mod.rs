@@ -24,7 +24,7 @@
 //! guarantee. Killing keeps as many particles as there are, so it cannot change their number.
 //!
 //! *References.* Douc, Cappé & Moulines 2005 (arXiv:cs/0507025) compare the classical schemes; Gerber, Chopin & Whiteley 2019
-//! (<https://doi.org/10.1214/18-AOS1741>) introduce SSP; Chopin & Singh 2015 (arXiv:1310.6264) and Karjalainen, Lee, Singh & Vihola 2023
+//! (<https://doi.org/10.1214/18-AOS1741>) introduce SSP; Chopin & Singh 2015 (arXiv:1310.6264) and Chopin, Singh, Soto & Vihola 2022
 //! (arXiv:2203.10037) give the conditional forms.
 
 mod cdf;

@@ -108,10 +108,11 @@ fn relative_variance(scheme: Scheme, x: &[f64], weights: &[f64], rng: &mut Strea
     squares / f64::from(n_repeats) / independent
 }
 
-/// Mean relative variance of 30 clouds of 1000 particles: lognormal weights, or the likelihood of one normal observation.
+/// Mean relative variance of clouds of 1000 particles, 30 of them, and 120 for systematic resampling of unsorted ones: lognormal weights, or
+/// the likelihood of one normal observation.
 fn mean_relative_variance(scheme: Scheme, sorted: bool, likelihood: bool, seed: u64) -> f64 {
     let mut rng = Stream::new(seed);
-    let n_clouds = 30;
+    let n_clouds = if scheme == Scheme::Systematic && !sorted { 120 } else { 30 };
     let ratios = (0..n_clouds).map(|_| {
         let mut x: Vec<f64> = (0..1000).map(|_| rng.normal()).collect();
         if sorted {
@@ -128,9 +129,9 @@ fn mean_relative_variance(scheme: Scheme, sorted: bool, likelihood: bool, seed: 
 }
 
 /// Means over 40 seeds (standard deviation between seeds) for lognormal weights: multinomial 1.00 (0.03), killing 0.99 (0.03), residual
-/// 0.43 (0.011), stratified 0.27 (0.007), SSP 0.178 (0.005), systematic 0.18 (0.024). For the likelihood: residual 0.34, stratified 0.23,
+/// 0.43 (0.011), stratified 0.27 (0.007), SSP 0.178 (0.005), systematic 0.18 (0.012 over 120 clouds). For the likelihood: residual 0.34, stratified 0.23,
 /// SSP 0.16, systematic 0.16. Sorted: stratified and SSP at most 3e-4, systematic 0.004 to 0.005. Every bound is 5 standard deviations
-/// away or more. Systematic resampling does as SSP on average over unrelated positions; one cloud may have 0.05 or 0.3.
+/// away or more, but that of systematic resampling, 1.7: it does as SSP on average over unrelated positions, and one cloud may have 0.05 or 0.3.
 #[test]
 fn variances_are_ordered() {
     for sorted in [false, true] {
@@ -143,7 +144,7 @@ fn variances_are_ordered() {
                     (Scheme::Residual, _) => (0.2, 0.5),
                     (Scheme::Stratified, false) => (0.1, 0.35),
                     (Scheme::Ssp, false) => (0.05, 0.25),
-                    (Scheme::Systematic, false) => (0.05, 0.3),
+                    (Scheme::Systematic, false) => (0.05, 0.2),
                     (Scheme::Systematic, true) => (0.001, 0.02),
                     (_, true) => (0.0, 0.002),
                     _ => unreachable!(),

@@ -1,7 +1,7 @@
 //! An autoregression seen through noise: the Kalman filter knows everything about it.
 
 use super::LN_SQRT_2PI;
-use crate::model::{LookAhead, Proposal, StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, Proposal, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// A stationary Gaussian autoregression observed with Gaussian noise.
@@ -94,6 +94,14 @@ impl StateSpaceModel for Ar1 {
                 }
             }
         }
+    }
+}
+
+impl Simulate for Ar1 {
+    type Observation = f64;
+
+    fn observe(&self, _t: usize, x: &f64, rng: &mut Stream) -> f64 {
+        x + self.sigma_y * rng.normal()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::f64::consts::{PI, TAU};
 
 use super::LN_SQRT_2PI;
-use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Bearings-only tracking with two sensors and a target drawn towards (0, 5).
@@ -77,6 +77,15 @@ impl StateSpaceModel for Bearings {
             if y[i].is_nan() { 0.0 } else { log_normal(difference, 0.0, self.sigma_y) }
         };
         one(0) + one(1)
+    }
+}
+
+impl Simulate for Bearings {
+    type Observation = [f64; 2];
+
+    /// Bearings in [-π, π).
+    fn observe(&self, _t: usize, x: &[f64; 4], rng: &mut Stream) -> [f64; 2] {
+        Self::bearings(x).map(|b| (b + self.sigma_y * rng.normal() + PI).rem_euclid(TAU) - PI)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::LN_SQRT_2PI;
 use crate::math::vectorised::exp_in_place;
-use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Returns with a log variance that follows a Gaussian autoregression.
@@ -80,6 +80,14 @@ impl StateSpaceModel for StochasticVolatility {
         for (w, x) in log_increments.iter_mut().zip(children) {
             *w = -0.5 * (*x + square * *w) - LN_SQRT_2PI;
         }
+    }
+}
+
+impl Simulate for StochasticVolatility {
+    type Observation = f64;
+
+    fn observe(&self, _t: usize, x: &f64, rng: &mut Stream) -> f64 {
+        (0.5 * x).exp() * rng.normal()
     }
 }
 

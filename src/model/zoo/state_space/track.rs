@@ -1,7 +1,7 @@
 //! A target that moves in the plane with damped velocity, its position seen with noise: linear and Gaussian.
 
 use super::LN_SQRT_2PI;
-use crate::model::{LookAhead, StateSpaceModel, TransitionDensity};
+use crate::model::{LookAhead, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
 /// Damped constant-velocity motion in the plane, with positions observed.
@@ -90,6 +90,14 @@ impl StateSpaceModel for Track2d {
                 }
             }
         }
+    }
+}
+
+impl Simulate for Track2d {
+    type Observation = [f64; 2];
+
+    fn observe(&self, _t: usize, x: &[f64; 4], rng: &mut Stream) -> [f64; 2] {
+        [0, 1].map(|axis| x[axis] + self.sigma_y * rng.normal())
     }
 }
 
