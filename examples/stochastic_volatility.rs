@@ -85,7 +85,7 @@ fn of_exchange_rates() -> [Known; 4] {
     [
         Known::from_draws("mu", -1.6854, 0.0852, 1600.0),
         Known::from_draws("rho", 0.6453, 0.1527, 500.0),
-        Known::from_draws("sigma", 0.4342, 0.1327, 500.0),
+        Known::from_draws("sigma", 0.434, 0.133, 500.0),
         Known::from_draws("x[375]", -1.6164, 0.4877, 8000.0),
     ]
 }

@@ -15,12 +15,12 @@ fn main() -> Result<(), posterity::Error> {
     let n = arguments.next().map_or(Ok(100_000), |value| value.parse().map_err(malformed))?;
     println!("Geweke's joint test of PMMH: autoregression, T = 4, 5 particles, {n} sweeps; z-scores\n");
     print!("{:<14}", "");
-    MOMENTS.iter().for_each(|name| print!("{name:>10}"));
+    MOMENTS.iter().for_each(|name| print!("{name:>13}"));
     println!("{:>10}", "largest");
-    for bug in [Bug::None, Bug::FreshWeight, Bug::FlippedRatio, Bug::Reestimated] {
+    for bug in [Bug::None, Bug::FreshWeight, Bug::HalfPrior, Bug::Reestimated] {
         let z = scores(n, bug, 1)?;
         print!("{:<14}", format!("{bug:?}"));
-        z.iter().for_each(|z| print!("{z:>10.2}"));
+        z.iter().for_each(|z| print!("{z:>13.2}"));
         println!("{:>10.2}", z.iter().fold(0.0_f64, |worst, z| worst.max(z.abs())));
     }
     Ok(())

@@ -11,6 +11,9 @@ use crate::model::{ModelFamily, Target, Variable};
 use crate::smc::blocks::{FamilyState, Outcome};
 use crate::smc::{StateSpaceAdapter, StateValues};
 
+/// Some variables, and where a chain has their values, draw by draw.
+type Part = (Vec<Variable>, fn(&Made) -> &[f64]);
+
 /// The draws that every chain has made.
 pub(super) fn draws<T, F>(settings: &Pmmh, prior: &T, family: &F, run: &Run, chains: Vec<Made>) -> Result<Draws, Error>
 where
@@ -29,7 +32,7 @@ where
         return Err(Error::Dimension { what: "steps of the models of one family", expected: n_steps, found: other.n_steps });
     }
     let parameters = prior.variables()?;
-    let mut parts: Vec<(Vec<Variable>, fn(&Made) -> &[f64])> = vec![(parameters, |made| &made.constrained)];
+    let mut parts: Vec<Part> = vec![(parameters, |made| &made.constrained)];
     let of_states = |name: &str, n: usize| Variable::new(name, &[&[n], shape].concat());
     if settings.keep_states {
         parts.push((vec![of_states("x", n_steps)], |made| &made.states));
@@ -53,7 +56,7 @@ where
 }
 
 /// Variables part after part; each part's values lie in the chains draw by draw.
-fn posterior(parts: &[(Vec<Variable>, fn(&Made) -> &[f64])], chains: &[Made], n: usize) -> Result<Group, Error> {
+fn posterior(parts: &[Part], chains: &[Made], n: usize) -> Result<Group, Error> {
     let sizes: Vec<usize> = parts.iter().map(|(variables, _)| variables.iter().map(Variable::size).sum()).collect();
     let mut values = Array3::zeros((chains.len(), n, sizes.iter().sum()));
     for (c, chain) in chains.iter().enumerate() {
