@@ -19,6 +19,9 @@ use posterity::smc::{Auxiliary, Bootstrap, FeynmanKac, Smc, SmcConfig, Snapshot}
 type State = [f64; 4];
 type AnyError = Box<dyn std::error::Error>;
 
+/// Means and standard deviations of the position.
+type Position = ([f64; 2], [f64; 2]);
+
 /// Rows of four numbers.
 fn read(text: &str) -> Result<Vec<[f64; 4]>, AnyError> {
     let mut rows = Vec::new();
@@ -34,7 +37,7 @@ fn read(text: &str) -> Result<Vec<[f64; 4]>, AnyError> {
 }
 
 /// Mean and standard deviation of the first two coordinates.
-fn moments(snapshot: &Snapshot<'_, Vec<State>>) -> ([f64; 2], [f64; 2]) {
+fn moments(snapshot: &Snapshot<'_, Vec<State>>) -> Position {
     let (mut mean, mut square) = ([0.0; 2], [0.0; 2]);
     for (x, w) in snapshot.view.population.iter().zip(snapshot.view.weights.normalised()) {
         for i in 0..2 {
@@ -46,7 +49,7 @@ fn moments(snapshot: &Snapshot<'_, Vec<State>>) -> ([f64; 2], [f64; 2]) {
 }
 
 /// Filtered positions of every step, and the log-evidence.
-fn filter<M>(model: M, seed: u64) -> Result<(Vec<([f64; 2], [f64; 2])>, f64), AnyError>
+fn filter<M>(model: M, seed: u64) -> Result<(Vec<Position>, f64), AnyError>
 where
     M: FeynmanKac<Population = Vec<State>, Error = std::convert::Infallible>,
 {
@@ -102,7 +105,7 @@ fn by_bearings() -> Result<(), AnyError> {
         println!("{:>8.2} ± {:<5.2} {:>8.2} ± {:<5.2}", mean[0], sd[0], mean[1], sd[1]);
     }
     // Standardised errors of a calibrated filter have mean square 1; neighbouring steps are not independent.
-    let square = |(row, (mean, sd)): (&[f64; 4], &([f64; 2], [f64; 2]))| {
+    let square = |(row, (mean, sd)): (&[f64; 4], &Position)| {
         (0..2).map(|i| ((row[i] - mean[i]) / sd[i]).powi(2)).sum::<f64>() / 2.0
     };
     let mean_square = rows.iter().zip(&path).map(square).sum::<f64>() / rows.len() as f64;

@@ -316,8 +316,10 @@ impl RandomLogWeight<usize> for Noisy {
     }
 }
 
-fn kernel(exponent: f64) -> Metropolis<fn(&usize, &mut Stream) -> (usize, f64), impl FnMut(&usize) -> Result<f64, DensityError>> {
-    Metropolis::new(turn as fn(&usize, &mut Stream) -> (usize, f64), move |x: &usize| Ok(to_power(exponent)[*x].ln()))
+type Proposal = fn(&usize, &mut Stream) -> (usize, f64);
+
+fn kernel(exponent: f64) -> Metropolis<Proposal, impl FnMut(&usize) -> Result<f64, DensityError>> {
+    Metropolis::new(turn as Proposal, move |x: &usize| Ok(to_power(exponent)[*x].ln()))
 }
 
 fn exact_weight(power: f64) -> Exact<impl FnMut(&usize) -> Result<f64, DensityError>> {
