@@ -105,9 +105,8 @@ fn by_bearings() -> Result<(), AnyError> {
         println!("{:>8.2} ± {:<5.2} {:>8.2} ± {:<5.2}", mean[0], sd[0], mean[1], sd[1]);
     }
     // Standardised errors of a calibrated filter have mean square 1; neighbouring steps are not independent.
-    let square = |(row, (mean, sd)): (&[f64; 4], &Position)| {
-        (0..2).map(|i| ((row[i] - mean[i]) / sd[i]).powi(2)).sum::<f64>() / 2.0
-    };
+    let square =
+        |(row, (mean, sd)): (&[f64; 4], &Position)| (0..2).map(|i| ((row[i] - mean[i]) / sd[i]).powi(2)).sum::<f64>() / 2.0;
     let mean_square = rows.iter().zip(&path).map(square).sum::<f64>() / rows.len() as f64;
     println!("\nmean square of the standardised errors: {mean_square:.2} (1 if calibrated); log-evidence {log_evidence:.2}");
     Ok(())

@@ -119,7 +119,7 @@ impl Pmmh {
         check::in_range("pilot_runs", self.n_pilot as f64, self.n_pilot != 1, "0, or at least 2")
     }
 
-    /// Warms up and samples: parameters under the prior's names, then `x`, of shape [T] or [T, size of a state], and `x_forecast`.
+    /// Warms up and samples: parameters under the prior's names, then `x`, of shape (T) or (T, size of a state), and `x_forecast`.
     ///
     /// `prior` is any target: a [`Model`](crate::model::Model) whose likelihood states nothing, as a rule; what it does state counts. The family gets the
     /// constrained values in the order of its variables. Each chain starts where the estimated posterior is largest among a few draws

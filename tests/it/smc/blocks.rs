@@ -316,10 +316,8 @@ impl RandomLogWeight<usize> for Noisy {
     }
 }
 
-type Proposal = fn(&usize, &mut Stream) -> (usize, f64);
-
-fn kernel(exponent: f64) -> Metropolis<Proposal, impl FnMut(&usize) -> Result<f64, DensityError>> {
-    Metropolis::new(turn as Proposal, move |x: &usize| Ok(to_power(exponent)[*x].ln()))
+fn kernel(exponent: f64) -> impl Block<usize> {
+    Metropolis::new(turn, move |x: &usize| Ok(to_power(exponent)[*x].ln()))
 }
 
 fn exact_weight(power: f64) -> Exact<impl FnMut(&usize) -> Result<f64, DensityError>> {
