@@ -172,9 +172,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let data = Path::new(&folder).join("smc/Pima_preds_signed.csv");
     let pima = WithParts(SignedRegression::read(&data, 20.0, 5.0)?);
-    let waste_free = serial(SmcSampler::tempering().n_particles(10_000).waste_free(200));
+    let short = serial(SmcSampler::tempering().n_particles(10_000).waste_free(200));
+    row("Pima, waste-free 50 × 200", &runs(&short, &pima, n)?, -392.88);
+    let waste_free = serial(SmcSampler::tempering().n_particles(10_000).waste_free(400).ess_target(0.6));
     let found = runs(&waste_free, &pima, n)?;
-    row("Pima, waste-free 50 × 200", &found, -392.88);
+    row("Pima, waste-free 25 × 400, ESS 0.6", &found, -392.88);
     let fixed =
         serial(SmcSampler::tempering().n_particles(1000).scheme(Scheme::Multinomial).moves(Moves::Standard { n_moves: 10 }));
     row("Pima, standard 1000, 10 moves", &runs(&fixed, &pima, n / 4)?, -392.88);

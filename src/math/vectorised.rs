@@ -334,28 +334,48 @@ dispatched! {
     }
 }
 
+/// `out[i] = exp(x[i] - shift)`; returns the largest entry (NaN left out), sum and sum of squares of the exponentials, lane by lane.
+#[inline(always)]
+fn max_exp_lanes(x: &[f64], shift: f64, out: &mut [f64]) -> (f64, f64, f64) {
+    let n = x.len().min(out.len());
+    let (mut largest, mut sums, mut squares) = ([f64::NEG_INFINITY; 8], [0.0; 8], [0.0; 8]);
+    let (x_chunks, x_rest) = x[..n].as_chunks::<8>();
+    let (out_chunks, out_rest) = out[..n].as_chunks_mut::<8>();
+    for (x, out) in x_chunks.iter().zip(out_chunks) {
+        for i in 0..8 {
+            largest[i] = if x[i] > largest[i] { x[i] } else { largest[i] };
+            out[i] = exp_kernel(x[i] - shift);
+        }
+        for i in 0..8 {
+            sums[i] += out[i];
+            squares[i] += out[i] * out[i];
+        }
+    }
+    for (i, (x, out)) in x_rest.iter().zip(out_rest).enumerate() {
+        largest[i] = if *x > largest[i] { *x } else { largest[i] };
+        *out = exp_kernel(x - shift);
+        sums[i] += *out;
+        squares[i] += *out * *out;
+    }
+    let largest = largest.into_iter().fold(f64::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    (largest, fold_lanes(sums), fold_lanes(squares))
+}
+
 dispatched! {
-    /// `out[i] = exp(x[i] - shift)` for a block; returns the sum and the sum of squares, each lane by lane.
-    pub(crate) fn exp_shifted(x: &[f64], shift: f64, out: &mut [f64]) -> (f64, f64) {
-        let n = x.len().min(out.len());
-        let (x_chunks, x_rest) = x[..n].as_chunks::<8>();
-        let (out_chunks, out_rest) = out[..n].as_chunks_mut::<8>();
-        let (mut sums, mut squares) = ([0.0; 8], [0.0; 8]);
-        for (x, out) in x_chunks.iter().zip(out_chunks) {
-            for i in 0..8 {
-                out[i] = exp_kernel(x[i] - shift);
-            }
-            for i in 0..8 {
-                sums[i] += out[i];
-                squares[i] += out[i] * out[i];
-            }
+    /// `out[i] = exp(x[i] - shift)` for a block; returns the largest `x` (NaN left out), and the sum and the sum of squares of the
+    /// exponentials, NaN if one is.
+    pub(crate) fn max_exp(x: &[f64], shift: f64, out: &mut [f64]) -> (f64, f64, f64) {
+        max_exp_lanes(x, shift, out)
+    }
+}
+
+dispatched! {
+    /// `sum[i] = x[i] + y[i]`, `out[i] = exp(sum[i] - shift)` for a block; returns what [`max_exp`] does.
+    pub(crate) fn add_exp(x: &[f64], y: &[f64], shift: f64, sum: &mut [f64], out: &mut [f64]) -> (f64, f64, f64) {
+        for ((sum, x), y) in sum.iter_mut().zip(x).zip(y) {
+            *sum = x + y;
         }
-        for (i, (x, out)) in x_rest.iter().zip(out_rest).enumerate() {
-            *out = exp_kernel(x - shift);
-            sums[i] += *out;
-            squares[i] += *out * *out;
-        }
-        (fold_lanes(sums), fold_lanes(squares))
+        max_exp_lanes(sum, shift, out)
     }
 }
 

@@ -103,7 +103,7 @@ impl Threads {
             let n_blocks = data.extent().div_ceil(block_len);
             if n_threads > 1 && n_blocks > 1 {
                 // Pieces small enough to balance the load, large enough to make the hand-over cheap.
-                let grain = n_blocks.div_ceil(8 * n_threads);
+                let grain = n_blocks.div_ceil(32 * n_threads);
                 let task = || halve(data, 0, n_blocks, block_len, grain, &f);
                 match &self.0 {
                     Place::Own(pool) if pool.current_thread_index().is_none() => pool.install(task),

@@ -434,7 +434,7 @@ impl<M: FeynmanKac> Smc<M> {
             first += 1;
             self.pending = Some(PendingMove { resampled, pinned, attempt: first, partial });
             self.check_model(t, done)?;
-            let waiting = self.status.contains(&Status::Pending);
+            let waiting = Status::Pending.is_any(&self.status);
             if !waiting {
                 break;
             }
@@ -451,7 +451,7 @@ impl<M: FeynmanKac> Smc<M> {
             let (log_g, status) = done.map_err(|source| SmcError::Model { step: t, slot: Some(slot), source })?;
             (self.log_increments[slot as usize], self.status[slot as usize]) = (log_g, status);
         }
-        if self.status.contains(&Status::Failed) {
+        if Status::Failed.is_any(&self.status) {
             let ancestors: Vec<u32> = self.machine.ancestors().to_vec();
             let parents = std::mem::take(&mut self.parents);
             let settled = self.settle_failed(t, |children, slot| {
@@ -462,7 +462,7 @@ impl<M: FeynmanKac> Smc<M> {
         }
         let threads = self.threads();
         self.machine.commit(&self.log_increments, &threads).map_err(SmcError::at(t))?;
-        if self.status.contains(&Status::Frozen) {
+        if Status::Frozen.is_any(&self.status) {
             self.machine.set_status(&self.status).map_err(SmcError::at(t))?;
         }
         std::mem::swap(&mut self.parents, &mut self.children);

@@ -7,26 +7,43 @@ use crate::math::blocks::BLOCK;
 use crate::math::vectorised;
 use crate::parallel::{PerBlock, Threads};
 
-/// Log-weights on a running scale, the weights relative to the largest one, and their sums.
+/// Log-weights on a running scale, the weights on another one, and their sums.
 ///
 /// The evidence of the cloud is `exp(offset) · mean exp(log_weights)`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Cloud {
     pub(super) log_weights: Vec<f64>,
-    /// `exp(log_weights - largest)`.
+    /// `exp(log_weights - shift)`.
     pub(super) weights: Vec<f64>,
     pub(super) offset: f64,
     largest: f64,
+    shift: f64,
     sum: f64,
     sum_of_squares: f64,
     #[serde(skip)]
-    partial: Vec<f64>,
-    #[serde(skip)]
-    partial_pairs: Vec<(f64, f64)>,
+    partial: Vec<Partial>,
 }
+
+/// Largest log-weight, sum of weights and of their squares, of a block.
+type Partial = (f64, f64, f64);
 
 /// Past this size of the largest log-weight the common factor moves into the offset, so that log-weights keep their low digits.
 const REBASE: f64 = 64.0;
+
+/// Weights between e^-300 and e^300 and sums of their squares are far from overflow and from the loss of digits.
+const SAFE: f64 = 300.0;
+
+/// What the weights of a cloud are the sum of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum<'a> {
+    /// 0 if there is none.
+    pub(super) base: Option<&'a [f64]>,
+    pub(super) increments: &'a [f64],
+    pub(super) offset: f64,
+    /// A guess of the largest log-weight: a good one saves a pass.
+    pub(super) guess: f64,
+    pub(super) log_evidence_before: f64,
+}
 
 impl Cloud {
     /// Effective sample size (Σw)² / Σw².
@@ -35,7 +52,7 @@ impl Cloud {
     }
 
     pub(super) fn log_evidence(&self) -> f64 {
-        self.offset + self.largest + (self.sum / self.weights.len() as f64).ln()
+        self.offset + self.shift + (self.sum / self.weights.len() as f64).ln()
     }
 
     /// The sum of [`Cloud::weights`].
@@ -43,69 +60,88 @@ impl Cloud {
         self.sum
     }
 
-    /// The log-weights of `base` plus the increments; 0 stands for no base.
-    pub(super) fn assign_sum(&mut self, base: Option<&[f64]>, increments: &[f64], offset: f64, threads: &Threads) {
+    /// The largest log-weight.
+    pub(super) fn largest(&self) -> f64 {
+        self.largest
+    }
+
+    /// Sets log-weights and weights in one pass over memory; returns the largest log-weight, before a common factor moves to the offset.
+    ///
+    /// # Errors
+    /// `Degenerate` if every weight is zero; NaN and +∞ name the first increment that is one. The cloud is then of no use.
+    pub(super) fn assign(&mut self, sum: Sum<'_>, threads: &Threads) -> Result<f64, WeightError> {
+        let Sum { base, increments, offset, guess, log_evidence_before } = sum;
         let n = increments.len();
         self.log_weights.resize(n, 0.0);
-        self.partial.resize(n.div_ceil(BLOCK), 0.0);
+        self.weights.resize(n, 0.0);
+        self.partial.resize(n.div_ceil(BLOCK), (0.0, 0.0, 0.0));
+        self.offset = offset;
+        self.shift = if guess.is_finite() { guess } else { 0.0 };
+        let shift = self.shift;
+        let (out, weights) = (self.log_weights.as_mut_slice(), self.weights.as_mut_slice());
         let partial = PerBlock::new(&mut self.partial, BLOCK);
         match base {
             Some(base) => {
-                let data = (self.log_weights.as_mut_slice(), base, increments, partial);
-                threads.for_each_block(data, BLOCK, |_, (out, base, increments, mut largest)| {
-                    largest.set(vectorised::add_max(base, increments, out));
+                threads.for_each_block((out, weights, base, increments, partial), BLOCK, |_, part| {
+                    let (out, weights, base, increments, mut partial) = part;
+                    partial.set(vectorised::add_exp(base, increments, shift, out, weights));
                 });
             }
-            None => {
-                let data = (self.log_weights.as_mut_slice(), increments, partial);
-                threads.for_each_block(data, BLOCK, |_, (out, increments, mut largest)| {
-                    out.copy_from_slice(&increments[..out.len()]);
-                    largest.set(vectorised::max(out));
-                });
-            }
+            None => threads.for_each_block((out, weights, increments, partial), BLOCK, |_, part| {
+                let (out, weights, increments, mut partial) = part;
+                out.copy_from_slice(&increments[..out.len()]);
+                partial.set(vectorised::max_exp(out, shift, weights));
+            }),
         }
-        self.offset = offset;
-        self.largest = vectorised::max(&self.partial);
-    }
-
-    /// Computes the weights and their sums; call after [`Cloud::assign_sum`].
-    ///
-    /// # Errors
-    /// `Degenerate` with `log_evidence_before` if every weight is zero; NaN and +∞ name the first increment that is one.
-    pub(super) fn exponentiate(
-        &mut self,
-        increments: &[f64],
-        log_evidence_before: f64,
-        threads: &Threads,
-    ) -> Result<(), WeightError> {
-        if self.largest == f64::NEG_INFINITY {
+        self.fold();
+        if self.largest == f64::NEG_INFINITY && self.sum == 0.0 {
             return Err(WeightError::Degenerate { log_evidence: log_evidence_before });
         }
-        if !self.largest.is_finite() {
+        if self.largest == f64::INFINITY {
             return Err(first_bad(increments));
         }
-        if self.largest.abs() > REBASE {
-            let shift = self.largest;
-            threads.for_each_block(self.log_weights.as_mut_slice(), BLOCK, |_, block: &mut [f64]| {
-                for w in block {
-                    *w -= shift;
-                }
-            });
-            self.offset += shift;
-            self.largest = 0.0;
+        if !((self.largest - self.shift).abs() <= SAFE) {
+            self.exponentiate(threads);
         }
-        let n = self.log_weights.len();
-        self.weights.resize(n, 0.0);
-        self.partial_pairs.resize(n.div_ceil(BLOCK), (0.0, 0.0));
-        let partial = PerBlock::new(&mut self.partial_pairs, BLOCK);
+        if self.sum.is_nan() {
+            return Err(first_bad(increments));
+        }
         let largest = self.largest;
-        let data = (self.weights.as_mut_slice(), self.log_weights.as_slice(), partial);
-        threads.for_each_block(data, BLOCK, |_, (out, log_weights, mut sums)| {
-            sums.set(vectorised::exp_shifted(log_weights, largest, out));
+        if largest.abs() > REBASE {
+            self.rebase(threads);
+        }
+        Ok(largest)
+    }
+
+    fn fold(&mut self) {
+        let start = (f64::NEG_INFINITY, 0.0, 0.0);
+        let add = |a: Partial, b: &Partial| (if b.0 > a.0 { b.0 } else { a.0 }, a.1 + b.1, a.2 + b.2);
+        (self.largest, self.sum, self.sum_of_squares) = self.partial.iter().fold(start, add);
+    }
+
+    /// Computes the weights again, relative to the largest one.
+    fn exponentiate(&mut self, threads: &Threads) {
+        self.shift = self.largest;
+        let shift = self.shift;
+        let partial = PerBlock::new(&mut self.partial, BLOCK);
+        let data = (self.log_weights.as_slice(), self.weights.as_mut_slice(), partial);
+        threads.for_each_block(data, BLOCK, |_, (log_weights, weights, mut partial)| {
+            partial.set(vectorised::max_exp(log_weights, shift, weights));
         });
-        (self.sum, self.sum_of_squares) =
-            self.partial_pairs.iter().fold((0.0, 0.0), |(sum, squares), (s, q)| (sum + s, squares + q));
-        Ok(())
+        self.fold();
+    }
+
+    /// Moves the largest log-weight to the offset.
+    fn rebase(&mut self, threads: &Threads) {
+        let by = self.largest;
+        threads.for_each_block(self.log_weights.as_mut_slice(), BLOCK, |_, block: &mut [f64]| {
+            for w in block {
+                *w -= by;
+            }
+        });
+        self.offset += by;
+        self.shift -= by;
+        self.largest = 0.0;
     }
 }
 

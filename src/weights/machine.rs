@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cloud::{Cloud, first_bad};
+use super::cloud::{Cloud, Sum, first_bad};
 use super::genealogy::Genealogy;
 use super::resampling::{Resampler, Scheme};
 use super::{Status, WeightError};
@@ -11,6 +11,9 @@ use crate::math::blocks::BLOCK;
 use crate::math::vectorised;
 use crate::parallel::Threads;
 use crate::rng::{Purpose, Stream};
+
+/// Fewer slots than this are resampled on one thread: the passes are short, and handing them over takes as long.
+const LEAST_TO_RESAMPLE_TOGETHER: usize = 32_768;
 
 /// When to resample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,6 +141,8 @@ pub struct WeightMachine {
     n_frozen: usize,
     genealogy: Genealogy,
     staged: Staged,
+    /// What the largest log-weight gained in the last step.
+    usual_increment: f64,
     /// Memory of the next cloud; becomes the current one at a commit.
     #[serde(skip)]
     next: Cloud,
@@ -158,12 +163,21 @@ struct Staged {
     /// Log-weights of the children before their increments, if they differ.
     log_weights: Vec<f64>,
     offset: f64,
+    /// Drawn, if `resampled`.
     ancestors: Vec<u32>,
+    /// 0, 1, 2, …: the ancestors if none were drawn.
+    identity: Vec<u32>,
     copies: usize,
     resampled: bool,
     selected: bool,
     status: Vec<Status>,
     n_frozen: usize,
+}
+
+impl Staged {
+    fn ancestors(&self) -> &[u32] {
+        if self.resampled { &self.ancestors } else { &self.identity }
+    }
 }
 
 /// Where the children's log-weights start.
@@ -202,6 +216,7 @@ impl WeightMachine {
             n_frozen: 0,
             genealogy: Genealogy::default(),
             staged: Staged::default(),
+            usual_increment: 0.0,
             next: Cloud::default(),
             resampler: Resampler::default(),
             scratch: Scratch::default(),
@@ -215,8 +230,8 @@ impl WeightMachine {
     pub fn start(&mut self, increments: &[f64], threads: &Threads) -> Result<(), WeightError> {
         let n = increments.len();
         check_size(n)?;
-        self.next.assign_sum(None, increments, 0.0, threads);
-        self.next.exponentiate(increments, 0.0, threads)?;
+        let sum = Sum { base: None, increments, offset: 0.0, guess: self.usual_increment, log_evidence_before: 0.0 };
+        self.usual_increment = self.next.assign(sum, threads)?;
         std::mem::swap(&mut self.next, &mut self.current);
         self.status.clear();
         self.status.resize(n, Status::Live);
@@ -257,7 +272,7 @@ impl WeightMachine {
         &self.current.log_weights
     }
 
-    /// Weights per slot relative to the largest, which is 1; see [`WeightMachine::sum_of_weights`].
+    /// Weights per slot, up to a common factor; see [`WeightMachine::sum_of_weights`].
     #[must_use]
     pub fn relative_weights(&self) -> &[f64] {
         &self.current.weights
@@ -332,13 +347,23 @@ impl WeightMachine {
             check_frozen(&self.status, increments)?;
         }
         let mut cloud = self.staged.tilted.take().or_else(|| self.staged.spare.take()).unwrap_or_default();
-        cloud.assign_sum(Some(&self.current.log_weights), increments, self.current.offset, threads);
-        let done = cloud.exponentiate(increments, self.current.log_evidence(), threads);
-        match done {
-            Ok(()) => self.staged.tilted = Some(cloud),
-            Err(_) => self.staged.spare = Some(cloud),
+        let sum = Sum {
+            base: Some(&self.current.log_weights),
+            increments,
+            offset: self.current.offset,
+            guess: self.current.largest(),
+            log_evidence_before: self.current.log_evidence(),
+        };
+        match cloud.assign(sum, threads) {
+            Ok(_) => {
+                self.staged.tilted = Some(cloud);
+                Ok(())
+            }
+            Err(error) => {
+                self.staged.spare = Some(cloud);
+                Err(error)
+            }
         }
-        done
     }
 
     /// Makes a provisional [`WeightMachine::tilt`] the current weights, without a move.
@@ -387,8 +412,6 @@ impl WeightMachine {
         self.staged.copies = copies;
         self.staged.offset = self.source().offset;
         let slot = if resampled {
-            // Said before the ancestors are overwritten, so that after an error they count as drawn.
-            self.staged.resampled = true;
             match self.config.scope {
                 Scope::Live if pinned.is_none() && self.n_frozen > 0 && !forced => {
                     self.resample_live(log_eta, threads)?;
@@ -398,9 +421,9 @@ impl WeightMachine {
             }
         } else {
             self.staged.base = Base::Carried;
-            if self.staged.ancestors.len() != n || self.staged.resampled {
-                self.staged.ancestors.clear();
-                self.staged.ancestors.extend(0..n as u32);
+            if self.staged.identity.len() != n {
+                self.staged.identity.clear();
+                self.staged.identity.extend(0..n as u32);
             }
             match pinned {
                 // The reference goes on from its new ancestor, and the particle that was there without it.
@@ -420,7 +443,7 @@ impl WeightMachine {
     /// Ancestors drawn by [`WeightMachine::select`]: child `c` comes from parent `ancestors[c / copies]`.
     #[must_use]
     pub fn ancestors(&self) -> &[u32] {
-        &self.staged.ancestors
+        self.staged.ancestors()
     }
 
     /// Children per ancestor.
@@ -455,22 +478,29 @@ impl WeightMachine {
     /// As [`WeightMachine::start`], [`WeightError::Length`], and [`WeightError::FrozenReweighted`] for a child of a frozen slot with an
     /// increment other than 0. The selection stays as it is, so that the move can be made again.
     pub fn commit(&mut self, increments: &[f64], threads: &Threads) -> Result<(), WeightError> {
-        let n_children = self.staged.ancestors.len() * self.copies();
+        let n_children = self.ancestors().len() * self.copies();
         check_length("increments", n_children, increments)?;
         if self.staged.n_frozen > 0 {
             check_frozen(&self.staged.status, increments)?;
         }
-        let base = match self.staged.base {
-            Base::Uniform => None,
-            Base::Vector => Some(self.staged.log_weights.as_slice()),
-            Base::Carried => Some(self.staged.tilted.as_ref().unwrap_or(&self.current).log_weights.as_slice()),
+        let source = self.staged.tilted.as_ref().unwrap_or(&self.current);
+        let (base, before) = match self.staged.base {
+            Base::Uniform => (None, 0.0),
+            Base::Vector => (Some(self.staged.log_weights.as_slice()), 0.0),
+            Base::Carried => (Some(source.log_weights.as_slice()), source.largest()),
         };
-        self.next.assign_sum(base, increments, self.staged.offset, threads);
-        let before = self.current.log_evidence();
-        self.next.exponentiate(increments, before, threads)?;
+        let sum = Sum {
+            base,
+            increments,
+            offset: self.staged.offset,
+            guess: before + self.usual_increment,
+            log_evidence_before: self.current.log_evidence(),
+        };
+        self.usual_increment = self.next.assign(sum, threads)? - before;
         std::mem::swap(&mut self.next, &mut self.current);
         if self.staged.resampled {
-            self.genealogy.resampled(&self.staged.ancestors, self.staged.copies, threads);
+            let threads = threads.for_at_least(LEAST_TO_RESAMPLE_TOGETHER, n_children);
+            self.genealogy.resampled(&self.staged.ancestors, self.staged.copies, &threads);
         }
         std::mem::swap(&mut self.status, &mut self.staged.status);
         self.n_frozen = self.staged.n_frozen;
@@ -491,7 +521,8 @@ impl WeightMachine {
     }
 
     fn stage_status(&mut self) {
-        let Staged { status, ancestors, copies, n_frozen, .. } = &mut self.staged;
+        let Staged { status, ancestors, identity, resampled, copies, n_frozen, .. } = &mut self.staged;
+        let ancestors = if *resampled { ancestors } else { identity };
         status.clear();
         *n_frozen = 0;
         if self.n_frozen == 0 {
@@ -517,7 +548,7 @@ impl WeightMachine {
         }
         let (mut sum, mut squares) = (0.0, 0.0);
         for (x, w) in log_weights.chunks(BLOCK).zip(weights.chunks_mut(BLOCK)) {
-            let (s, q) = vectorised::exp_shifted(x, largest, w);
+            let (_, s, q) = vectorised::max_exp(x, largest, w);
             sum += s;
             squares += q;
         }
@@ -541,6 +572,7 @@ impl WeightMachine {
         let weights = if log_eta.is_some() { &self.scratch.weights } else { &source.weights };
         let ancestors = &mut self.staged.ancestors;
         ancestors.resize(n_resample, 0);
+        let threads = &threads.for_at_least(LEAST_TO_RESAMPLE_TOGETHER, n_resample);
         let slot = match parent {
             None => {
                 self.resampler.resample(self.config.scheme, weights, ancestors, &mut rng, threads)?;
@@ -632,7 +664,7 @@ impl WeightMachine {
 pub struct Weights<'a> {
     /// Log-weights per slot, up to a common constant.
     pub log_weights: &'a [f64],
-    /// Weights per slot relative to the largest, which is 1.
+    /// Weights per slot, up to a common factor.
     pub relative_weights: &'a [f64],
     /// Sum of the relative weights.
     pub sum_of_weights: f64,

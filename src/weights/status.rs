@@ -15,3 +15,11 @@ pub enum Status {
     /// Its move cannot be done.
     Failed,
 }
+
+impl Status {
+    /// True if some slot has this status; one pass without branches.
+    #[must_use]
+    pub fn is_any(self, slots: &[Self]) -> bool {
+        slots.chunks(4096).any(|chunk| chunk.iter().fold(false, |seen, status| seen | (*status == self)))
+    }
+}

@@ -102,7 +102,7 @@ fn draws<T: Target + ?Sized>(
 /// Every slot once if the weights are equal, otherwise as many slots, resampled.
 fn equal_weight_slots(weights: Weights<'_>, n: usize, seed: u64) -> Result<Vec<u32>, Error> {
     let mut slots: Vec<u32> = (0..n as u32).collect();
-    if weights.relative_weights.iter().any(|&w| w != 1.0) {
+    if weights.relative_weights.iter().any(|&w| w != weights.relative_weights[0]) {
         // Step 2⁶⁴ - 1 is none of the engine's.
         let mut rng = Stream::keyed(seed, Purpose::Resampling, u64::MAX, 0);
         let done =

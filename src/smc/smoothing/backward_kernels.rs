@@ -142,7 +142,7 @@ impl<'a, M: TransitionDensity> Exact<'a, M> {
         }
         self.sums.clear();
         let chunks = self.log_weights.chunks(CHUNK).zip(self.weights.chunks_mut(CHUNK));
-        self.sums.extend(chunks.map(|(log_weights, weights)| vectorised::exp_shifted(log_weights, largest, weights).0));
+        self.sums.extend(chunks.map(|(log_weights, weights)| vectorised::max_exp(log_weights, largest, weights).1));
         self.total = self.sums.iter().sum();
         self.child = Some(child);
         Ok(())

@@ -19,7 +19,7 @@ impl GuideTable {
     pub(crate) fn build(&mut self, log_weights: &[f64]) {
         let n = log_weights.len();
         self.weights.resize(n, 0.0);
-        vectorised::exp_shifted(log_weights, vectorised::max(log_weights), &mut self.weights);
+        vectorised::max_exp(log_weights, vectorised::max(log_weights), &mut self.weights);
         self.cumulative.clear();
         let mut total = 0.0;
         self.cumulative.extend(self.weights.iter().map(|w| {
