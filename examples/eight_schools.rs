@@ -11,7 +11,8 @@
 //! them: no funnel.
 //!
 //! Both runs use the defaults. With other seeds a few non-centred draws may diverge too; the summary then says so, and
-//! `target_acceptance(0.95)` helps, as it does not in the centred run. The reference is posteriordb's `eight_schools-eight_schools_noncentered`: 10 chains of Stan, 10,000 draws that
+//! `target_acceptance(0.95)` helps, as it does not in the centred run. The reference is posteriordb's
+//! `eight_schools-eight_schools_noncentered`: 10 chains of Stan, 10,000 draws that
 //! are nearly independent.
 
 mod reference;

@@ -14,7 +14,8 @@
 //! - `generated` computes, from each draw, how long the states last, and which of them an observation between the two means
 //!   comes from, given the series up to there.
 //!
-//! Data and reference are posteriordb's `hmm_example-hmm_example`, data rounded to four digits: 10 chains of Stan, 10,000 draws that are nearly
+//! Data and reference are posteriordb's `hmm_example-hmm_example`, data rounded to four digits: 10 chains of Stan, 10,000 draws that are
+//! nearly
 //! independent.
 
 mod reference;

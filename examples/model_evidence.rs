@@ -5,8 +5,10 @@
 //!
 //! y[i] ~ N(β · x[i], 0.5)    β[k] ~ N(0, 2)    for every subset of the predictors 1, t, t², t³
 //! ```
-//! Forty observations come from a parabola. With normal priors and known noise the evidence is a multivariate normal density, so every estimate can be
-//! checked: it should lie within two or three of its own standard errors. The cubic fits best, as it must, but the evidence prefers the parabola: it pays
+//! Forty observations come from a parabola. With normal priors and known noise the evidence is a multivariate normal density, so every
+//! estimate can be
+//! checked: it should lie within two or three of its own standard errors. The cubic fits best, as it must, but the evidence prefers the
+//! parabola: it pays
 //! for a coefficient only what the data say about it.
 
 use posterity::linalg::{cholesky_in_place, cholesky_log_determinant, solve_cholesky};

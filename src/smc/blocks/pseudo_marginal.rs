@@ -4,7 +4,8 @@
 //! θ* ~ q(· | θ),  (w*, a*) ~ M(θ*; ·)
 //! accept (θ*, w*, a*) with probability min(1, w* q(θ | θ*) / (w q(θ* | θ)))
 //! ```
-//! The chain on (θ, w, a) has the invariant law w M(θ; d(w, a)) dθ, whose θ-marginal is the density itself, however noisy the weights are. The
+//! The chain on (θ, w, a) has the invariant law w M(θ; d(w, a)) dθ, whose θ-marginal is the density itself, however noisy the weights are.
+//! The
 //! weight of the present point is *kept*: drawing it anew at each step would be another chain, with a wrong law. Noise costs acceptance:
 //! a variance of log w of 1 to 2 is about right, and above 3 the chain sticks to points whose weight came out too large. *Costs* one draw of
 //! a weight per step.

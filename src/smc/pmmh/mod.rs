@@ -10,7 +10,8 @@
 //! Shape Σ and scale s are learnt in warm-up and fixed afterwards. It is [`PseudoMarginal`](super::blocks::PseudoMarginal) over prior ×
 //! [`FilterEvidence`](super::blocks::FilterEvidence), with warm-up, chains and results around it.
 //!
-//! *Asks* a prior (any [`Target`]) and a [`ModelFamily`] of state-space models in an adapter; no gradients, and no transition densities for the
+//! *Asks* a prior (any [`Target`]) and a [`ModelFamily`] of state-space models in an adapter; no gradients, and no transition densities for
+//! the
 //! bootstrap filter. *Costs* one filter per iteration: O(N T). N should grow with T, so that the variance of log Ẑ stays at 1 to 2
 //! ([`Pmmh::pilot`]). *Not* for more than some ten parameters (a random walk needs O(d) iterations), nor where a Kalman filter
 //! or a finite number of states gives the likelihood exactly ([`exact`](super::exact)): state that in a model, and use NUTS.
@@ -121,7 +122,8 @@ impl Pmmh {
 
     /// Warms up and samples: parameters under the prior's names, then `x`, of shape (T) or (T, size of a state), and `x_forecast`.
     ///
-    /// `prior` is any target: a [`Model`](crate::model::Model) whose likelihood states nothing, as a rule; what it does state counts. The family gets the
+    /// `prior` is any target: a [`Model`](crate::model::Model) whose likelihood states nothing, as a rule; what it does state counts. The
+    /// family gets the
     /// constrained values in the order of its variables. Each chain starts where the estimated posterior is largest among a few draws
     /// from the prior, or from around the origin if the prior cannot be sampled; or where the run says.
     ///
@@ -130,7 +132,8 @@ impl Pmmh {
     /// The attributes hold the [`Pilot`] at the posterior mean as `log_likelihood_variance`, and as `warning` if it says so.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for settings out of range, and for [`Run::checkpoint`], [`Run::reuse`] and [`Run::keep_log_likelihood`], which
+    /// [`Error::InvalidSetting`] for settings out of range, and for [`Run::checkpoint`], [`Run::reuse`] and [`Run::keep_log_likelihood`],
+    /// which
     /// are not supported; [`Error::NoParameters`], [`Error::NoStartPoint`], [`Error::Stopped`], [`Error::DuplicateVariable`] if the prior
     /// has a variable `x` or `x_forecast`; [`Error::Chain`] with chain and iteration for a fatal error of model or filter.
     pub fn sample<T, F>(&self, prior: &T, family: &F, run: Run) -> Result<Draws, Error>
@@ -167,7 +170,8 @@ impl Pmmh {
     /// Runs the filter `n` times at constrained values of the parameters: how noisy is the likelihood there, is N large enough?
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for fewer than 2 runs; [`Error::MissingVariable`] and [`Error::OutsideSupport`] for values that do not fit the
+    /// [`Error::InvalidSetting`] for fewer than 2 runs; [`Error::MissingVariable`] and [`Error::OutsideSupport`] for values that do not fit
+    /// the
     /// prior; [`Error::Density`] if there is no model at these values, or the filter fails.
     pub fn pilot<T, F>(&self, prior: &T, family: &F, values: &Values, n: usize, seed: u64) -> Result<Pilot, Error>
     where

@@ -62,7 +62,8 @@ impl<X> Owned<X> {
 }
 
 impl<X: Clone> Owned<X> {
-    /// Fills each of the named slots c with the particle of parent `ancestors[c / copies]`, as [`Move`](crate::smc::Move) names them: a clone,
+    /// Fills each of the named slots c with the particle of parent `ancestors[c / copies]`, as [`Move`](crate::smc::Move) names them: a
+    /// clone,
     /// but for the parent's last child, which gets the particle itself.
     ///
     /// In a later attempt at a step the parent of a pending slot is gone already, and the slot keeps what it holds.

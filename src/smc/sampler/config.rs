@@ -11,7 +11,8 @@ use crate::weights::Scheme;
 /// What becomes of the chains that move the particles.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Moves {
-    /// N / `length` ancestors, each the first state of a chain of `length` states, all of which are kept. The number of particles must be a multiple.
+    /// N / `length` ancestors, each the first state of a chain of `length` states, all of which are kept. The number of particles must be a
+    /// multiple.
     WasteFree {
         /// States per chain, at least 2.
         length: usize,
@@ -35,7 +36,8 @@ pub enum Moves {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum MoveKernel {
-    /// Random-walk Metropolis. All chains of a block propose at once, in one batch of likelihoods. See [`kernels::RandomWalk`](crate::kernels::RandomWalk).
+    /// Random-walk Metropolis. All chains of a block propose at once, in one batch of likelihoods. See
+    /// [`kernels::RandomWalk`](crate::kernels::RandomWalk).
     RandomWalk,
     /// The Metropolis-adjusted Langevin algorithm. See [`kernels::Mala`](crate::kernels::Mala).
     Mala,

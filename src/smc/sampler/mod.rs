@@ -9,10 +9,12 @@
 //!   ancestors ~ w                          resampling
 //!   x ← moves of a kernel that leaves γₜ invariant, tuned by the weighted cloud
 //! ```
-//! λₜ (or nₜ) is where the effective sample size of the increments has fallen to a given share of the particles, unless a ladder is given. The last cloud has moved
+//! λₜ (or nₜ) is where the effective sample size of the increments has fallen to a given share of the particles, unless a ladder is given.
+//! The last cloud has moved
 //! under the posterior itself.
 //!
-//! *Waste-free* samplers ([`Moves::WasteFree`], the default) resample M = N / P ancestors and keep all P states of the chains that start from them; at
+//! *Waste-free* samplers ([`Moves::WasteFree`], the default) resample M = N / P ancestors and keep all P states of the chains that start
+//! from them; at
 //! the same cost the evidence has a fraction of the variance, and one run tells its own error. *Standard* samplers ([`Moves::Standard`],
 //! [`Moves::Adaptive`]) resample N ancestors and keep the end of each chain.
 //!

@@ -37,14 +37,16 @@ pub struct Stage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SamplerResult {
-    /// The last particles, moved under the posterior, of equal weight, with the generated quantities: in slot order, cut into four chains if N is a multiple of 4, otherwise in one. Those of a
+    /// The last particles, moved under the posterior, of equal weight, with the generated quantities: in slot order, cut into four chains
+    /// if N is a multiple of 4, otherwise in one. Those of a
     /// waste-free sampler are its chains one after the other, so that effective sample sizes see their autocorrelation; a standard
     /// sampler's particles count as independent though some may be copies.
     pub draws: Draws,
     /// Estimate of the log-evidence, ln ∫ p(x) L(x) dx.
     pub log_evidence: f64,
     /// Its standard error, estimated from this one run: from the autocovariances along the chains of a waste-free sampler, from the
-    /// genealogy of a standard one (see [`Genealogy`](crate::weights::Genealogy::relative_variance)). `None` if the genealogy has coalesced and says nothing.
+    /// genealogy of a standard one (see [`Genealogy`](crate::weights::Genealogy::relative_variance)). `None` if the genealogy has coalesced
+    /// and says nothing.
     pub log_evidence_se: Option<f64>,
     /// What happened step by step.
     pub stages: Vec<Stage>,

@@ -3,7 +3,8 @@
 //! ```text
 //! ESS(δ) = (Σ wᵢ Lᵢ^δ)² / Σ (wᵢ Lᵢ^δ)²,   find δ in (0, 1 - λ] with ESS(δ) = target
 //! ```
-//! ESS is continuous in δ once particles of likelihood 0 are gone. If losing those alone brings it below the target, the step is that loss: the exponent stays, and the next
+//! ESS is continuous in δ once particles of likelihood 0 are gone. If losing those alone brings it below the target, the step is that loss:
+//! the exponent stays, and the next
 //! distribution is restricted to positive likelihood. δ is searched on a logarithmic scale, as it may be anything from 1 down to 1e-300.
 
 use crate::math::blocks::BLOCK;

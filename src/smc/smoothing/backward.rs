@@ -20,7 +20,8 @@ pub enum BackwardSampling {
     /// Source: S. J. Godsill, A. Doucet and M. West 2004, doi:10.1198/016214504000000151.
     Exact,
     /// From the filter's weights, accepted with probability p / bound; after `max_tries` (0 allowed) the exact way. The same law as
-    /// [`BackwardSampling::Exact`]. Needs [`TransitionDensity::log_transition_bound`]. A try costs about as much as ten particles of the exact
+    /// [`BackwardSampling::Exact`]. Needs [`TransitionDensity::log_transition_bound`]. A try costs about as much as ten particles of the
+    /// exact
     /// way, so `max_tries` near N / 10 loses at most half.
     ///
     /// Source: R. Douc, A. Garivier, E. Moulines and J. Olsson 2011, doi:10.1214/10-AAP735.

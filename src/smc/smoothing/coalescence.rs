@@ -5,7 +5,8 @@ use crate::smc::History;
 impl<P> History<P> {
     /// Number of particles of step `t` that have descendants of positive weight in the newest generation; `None` if step t is not kept.
     ///
-    /// Where it is 1 the genealogy has coalesced, and paths read off it ([`genealogy`](super::genealogy)) are all the same. Costs one pass over the
+    /// Where it is 1 the genealogy has coalesced, and paths read off it ([`genealogy`](super::genealogy)) are all the same. Costs one pass
+    /// over the
     /// generations from t on.
     #[must_use]
     pub fn n_distinct_ancestors(&self, t: usize) -> Option<usize> {

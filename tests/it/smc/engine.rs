@@ -295,6 +295,17 @@ fn a_hundred_thousand_steps_keep_weights_and_memory_in_bounds() {
 }
 
 #[test]
+#[ignore = "takes about a gigabyte"]
+fn ten_million_particles_are_exact_to_the_third_digit() {
+    let model = lg1d(4);
+    let y = ndarray::Array2::from_shape_vec((4, 1), model.y.clone()).unwrap();
+    let exact = posterity::smc::exact::LinearGaussian::ar1(0.9, 1.0, 1.0).unwrap().filter(y.view()).unwrap().log_evidence();
+    let mut smc = Smc::new(Bootstrap(&model), SmcConfig::new(10_000_000, 3)).unwrap();
+    // The variance of log Ẑ is about 1 per step and particle: ten standard errors are 0.006.
+    assert!((smc.run().unwrap().log_evidence - exact).abs() < 0.006);
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     for config in [
         SmcConfig::new(0, 1),

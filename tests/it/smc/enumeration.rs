@@ -89,7 +89,8 @@ fn every_valid_kernel_keeps_the_posterior_of_three_states() {
     worst(&three_states(), 2);
 }
 
-/// Two ways of getting the ancestors wrong: total variation distance to the posterior after one sweep from it, and of the law in the long run.
+/// Two ways of getting the ancestors wrong: total variation distance to the posterior after one sweep from it, and of the law in the long
+/// run.
 #[test]
 fn wrong_schemes_have_the_biases_known_for_them() {
     let Some(path) = crate::data::path("smc/csmc_exact.json") else { return };

@@ -129,9 +129,11 @@ fn mean_relative_variance(scheme: Scheme, sorted: bool, likelihood: bool, seed: 
 }
 
 /// Means over 40 seeds (standard deviation between seeds) for lognormal weights: multinomial 1.00 (0.03), killing 0.99 (0.03), residual
-/// 0.43 (0.011), stratified 0.27 (0.007), SSP 0.178 (0.005), systematic 0.18 (0.012 over 120 clouds). For the likelihood: residual 0.34, stratified 0.23,
+/// 0.43 (0.011), stratified 0.27 (0.007), SSP 0.178 (0.005), systematic 0.18 (0.012 over 120 clouds). For the likelihood: residual 0.34,
+/// stratified 0.23,
 /// SSP 0.16, systematic 0.16. Sorted: stratified and SSP at most 3e-4, systematic 0.004 to 0.005. Every bound is 5 standard deviations
-/// away or more, but that of systematic resampling, 1.7: it does as SSP on average over unrelated positions, and one cloud may have 0.05 or 0.3.
+/// away or more, but that of systematic resampling, 1.7: it does as SSP on average over unrelated positions, and one cloud may have 0.05 or
+/// 0.3.
 #[test]
 fn variances_are_ordered() {
     for sorted in [false, true] {

@@ -150,7 +150,8 @@ fn frozen_slots_take_no_increment_and_keep_their_place_in_the_live_scope() {
 }
 
 /// Lee & Whiteley's estimate is unbiased for Var(Ẑ) in the unnormalised form: E[Ẑ² V] = E[Ẑ²] - Z². One resampling of a two-point law, by
-/// simulation: x₀ is 0 or 1, w₀ = 1 or 3; x₁ is x₀ or flips with probability 0.2, w₁ = 1 or 0.5. |z| <= 4; planted: without the factor N/(N-1).
+/// simulation: x₀ is 0 or 1, w₀ = 1 or 3; x₁ is x₀ or flips with probability 0.2, w₁ = 1 or 0.5. |z| <= 4; planted: without the factor
+/// N/(N-1).
 #[test]
 fn the_single_run_variance_is_unbiased_under_multinomial_resampling() {
     let threads = Threads::serial();
