@@ -23,9 +23,11 @@ mod reference;
 use std::path::Path;
 
 use posterity::DensityError;
+use posterity::math::softmax_in_place;
 use posterity::model::zoo::StochasticVolatility;
 use posterity::model::{ModelFamily, StateSpaceModel};
 use posterity::prelude::*;
+use posterity::smc::smoothing::{BackwardSampling, backward_sample};
 use posterity::smc::{Bootstrap, Keep, Pmmh, Smc, SmcConfig};
 use reference::{Known, compare};
 
@@ -180,30 +182,29 @@ fn main() -> Result<(), posterity::Error> {
     values.set("mu", means[0]).set("rho", means[1]).set("sigma", means[2]);
     println!("{}", settings.pilot(&Prior, &family, &values, 50, seed)?);
 
-    // Smooth: paths of a filter's genealogy at the posterior means, beside paths with the parameters' uncertainty.
+    // Filter and smooth at the posterior means, beside the paths of PMMH, which carry the parameters' uncertainty.
     let config = SmcConfig::new(5000, seed).keep(Keep::All);
     let mut smoother = Smc::new(family.at(&means)?, config)?;
     smoother.run()?;
-    let weights = smoother.machine().relative_weights();
-    let lineages: Vec<Vec<usize>> = (0..weights.len()).step_by(5).map(|slot| smoother.history().lineage(slot)).collect();
-    println!("\nstandard deviation of the returns: sqrt(E exp x[t])\n{:<8}{:>14}{:>14}", "t", "genealogy", "PMMH");
+    let smoothed = backward_sample(&smoother, 2000, BackwardSampling::default(), seed)?.mean(|x| x.exp());
     let paths = draws.variable("x")?;
+    println!(
+        "\nstandard deviation of the returns: sqrt(E exp x[t])\n{:<8}{:>14}{:>14}{:>14}",
+        "t", "filtered", "smoothed", "PMMH"
+    );
     for t in (n / 10..n).step_by(n / 5) {
         let Some(generation) = smoother.history().generation(t) else { continue };
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (lineage, slot) in lineages.iter().zip((0..).step_by(5)) {
-            let weight: f64 = weights[slot];
-            sum += weight * generation.population[lineage[t]].exp();
-            total += weight;
-        }
+        let mut weights = generation.log_weights.clone();
+        softmax_in_place(&mut weights);
+        let filtered: f64 = weights.iter().zip(&generation.population).map(|(w, x)| w * x.exp()).sum();
         let of_draws = paths.index_axis(ndarray::Axis(2), t).mapv(f64::exp).mean().unwrap_or(f64::NAN);
-        println!("{t:<8}{:>14.3}{:>14.3}", (sum / total).sqrt(), of_draws.sqrt());
+        println!("{t:<8}{:>14.3}{:>14.3}{:>14.3}", filtered.sqrt(), smoothed[t].sqrt(), of_draws.sqrt());
     }
     let forecast = draws.variable("x_forecast")?;
     println!("forecast");
     for h in [0, 4, 19] {
         let of_draws = forecast.index_axis(ndarray::Axis(2), h).mapv(f64::exp).mean().unwrap_or(f64::NAN);
-        println!("{:<8}{:>14}{:>14.3}", format!("T + {h}"), "", of_draws.sqrt());
+        println!("{:<36}{:>14.3}", format!("T + {h}"), of_draws.sqrt());
     }
     Ok(())
 }
