@@ -2,7 +2,7 @@
 //! one run reports. Minutes of work; the last output is kept in `docs/validation/tempering.md`.
 //!
 //! ```text
-//! POSTERITY_DATA=../shared/data cargo run --release --example validate_tempering [-- runs]
+//! POSTERITY_DATA=path/to/data cargo run --release --example validate_tempering [-- runs]
 //! ```
 //! The regression is that of the Pima data: 768 rows of 8 predictors and an intercept, each multiplied by its response ±1, priors N(0, 20)
 //! for the intercept and N(0, 5) for the rest. Its likelihood is written by hand for many positions at once, and the floor of the

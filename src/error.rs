@@ -325,6 +325,9 @@ pub enum Error {
     /// The likelihood has to be known observation by observation, and the target does not say how many there are.
     #[error("the target does not say how many observations it has: implement `n_observations`")]
     NoObservations,
+    /// Observations are to be added one after the other by a gradient kernel, but the target has no gradients of single observations.
+    #[error("the target has no gradients of single observations: data tempering can move it by the random walk only")]
+    NoRowGradients,
     /// The path from the prior to the posterior could not be followed to its end.
     #[error("no end in sight after {steps} steps, at the inverse temperature {inverse_temperature}")]
     Stalled {

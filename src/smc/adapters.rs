@@ -214,6 +214,9 @@ where
 
     fn check_path(&self, path: &Self::Path) -> Result<(), Error> {
         let (expected, found) = (self.state_space().n_steps(), path.len());
+        if expected == 0 {
+            return Err(Error::Empty { what: "the data of the state-space model" });
+        }
         if expected == found { Ok(()) } else { Err(Error::Dimension { what: "steps of a reference path", expected, found }) }
     }
 

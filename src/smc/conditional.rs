@@ -200,6 +200,7 @@ impl<M: Pin> ConditionalSmc<M> {
     pub fn first_path(&mut self, seed: u64) -> Result<M::Path, SmcError<M::Error>> {
         self.smc.restart(seed);
         self.smc.run()?;
+        self.draft = M::Path::default();
         self.draw_path(seed)?;
         Ok(self.draft.clone())
     }

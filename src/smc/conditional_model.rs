@@ -4,7 +4,8 @@ use super::feynman_kac::FeynmanKac;
 use crate::error::Error;
 use crate::weights::Status;
 
-/// A Feynman-Kac model in which one particle can be pinned to a reference path.
+/// A Feynman-Kac model in which one particle can be pinned to a reference path. Its plan may look ahead, but not reweight the cloud nor
+/// make several children per ancestor: conditional sweeps weigh by what `step` and `pin` write.
 pub trait Pin: FeynmanKac {
     /// A path of the model: what conditional sweeps take and return.
     type Path: Clone + Default + Send + Sync;

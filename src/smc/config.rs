@@ -74,7 +74,8 @@ impl SmcConfig {
         self
     }
 
-    /// How often one call of `step` asks for slots that stay [`Status::Pending`](crate::weights::Status::Pending).
+    /// How often one call of `step` asks for slots that stay [`Status::Pending`](crate::weights::Status::Pending), after step 0, whose slots
+    /// must all be there at once.
     #[must_use]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;

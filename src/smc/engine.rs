@@ -204,7 +204,8 @@ impl<M: FeynmanKac> Smc<M> {
     /// Starts afresh with another seed; memory is kept.
     pub fn restart(&mut self, seed: u64) {
         self.config.seed = seed;
-        self.machine.reseed(seed);
+        self.machine.reset(seed);
+        self.parents.resize(0);
         self.started = false;
         self.pending = None;
         self.consumed = None;
@@ -244,7 +245,7 @@ impl<M: FeynmanKac> Smc<M> {
         View { population: &self.parents, weights: self.machine.weights(), status: self.machine.status() }
     }
 
-    /// The cloud after the step that `info` tells of, which must be the last one made.
+    /// The cloud after the step that `info` tells of, which must be the last one made, and none tried since.
     pub fn snapshot(&self, info: StepInfo) -> Snapshot<'_, M::Population> {
         let (ancestors, copies) = if info.t == 0 { (&[][..], 1) } else { (self.machine.ancestors(), self.machine.copies()) };
         Snapshot { info, view: self.view(), ancestors, copies }
@@ -306,7 +307,8 @@ impl<M: FeynmanKac> Smc<M> {
         };
         self.pending = Some(move_);
         if let Err(error) = self.make_move(t, &mut reference) {
-            if self.parents.is_consumed() {
+            let is_lost = !matches!(error, SmcError::Pending { .. });
+            if is_lost && self.parents.is_consumed() {
                 self.consumed = Some(t);
             }
             return Err(error);
@@ -341,12 +343,13 @@ impl<M: FeynmanKac> Smc<M> {
             (self.log_increments[slot as usize], self.status[slot as usize]) = (log_g, status);
             self.pinned = Some(slot);
         }
-        self.settle_failed(0, |_, _| ())?;
+        let n_killed = self.settle_failed(0, |_, _| ())?;
         if let Some(slot) = self.status.iter().position(|s| *s == Status::Pending) {
             return Err(SmcError::Pending { step: 0, slot: slot as u32, attempts: 1 });
         }
         let threads = self.threads();
         self.machine.start(&self.log_increments, &threads).map_err(SmcError::at(0))?;
+        self.n_killed = n_killed;
         self.machine.set_status(&self.status).map_err(SmcError::at(0))?;
         std::mem::swap(&mut self.parents, &mut self.children);
         self.started = true;
@@ -369,12 +372,11 @@ impl<M: FeynmanKac> Smc<M> {
         let plan = self.model.plan(t, view, ahead).map_err(|source| SmcError::Model { step: t, slot: None, source })?;
         let Plan { stop, resample, n_resample, copies } = plan;
         let step = SmcError::at(t);
+        if stop || self.machine.is_frozen() {
+            return Ok(None);
+        }
         if has_increments {
             self.machine.tilt(&self.ahead_increments, &threads).map_err(&step)?;
-        }
-        if stop || self.machine.is_frozen() {
-            self.machine.commit_tilt();
-            return Ok(None);
         }
         let mut connected = false;
         if let (Some(reference), Some(_)) = (reference.as_deref_mut(), self.pinned) {
@@ -408,11 +410,17 @@ impl<M: FeynmanKac> Smc<M> {
                 self.carry_frozen(pinned);
             }
         }
-        let listed = partial || self.machine.is_any_staged_frozen();
+        let is_listed = partial || self.machine.is_any_staged_frozen();
         let mut first = attempt;
         loop {
+            let is_again = partial || first > attempt;
+            if is_again {
+                for &slot in &self.slots {
+                    self.status[slot as usize] = Status::Live;
+                }
+            }
             let slots = match pinned {
-                _ if listed || first > attempt => Slots::Some(&self.slots),
+                _ if is_listed || is_again => Slots::Some(&self.slots),
                 Some(slot) => Slots::AllBut(n_children, slot),
                 None => Slots::All(n_children),
             };
@@ -432,7 +440,8 @@ impl<M: FeynmanKac> Smc<M> {
             let to = Moved { children: &mut self.children, log_increments: &mut self.log_increments, status: &mut self.status };
             let done = if skip { Ok(()) } else { self.model.step(from, to) };
             first += 1;
-            self.pending = Some(PendingMove { resampled, pinned, attempt: first, partial });
+            // What earlier attempts brought is kept if this one failed.
+            self.pending = Some(PendingMove { resampled, pinned, attempt: first, partial: is_again });
             self.check_model(t, done)?;
             let waiting = Status::Pending.is_any(&self.status);
             if !waiting {
@@ -445,12 +454,15 @@ impl<M: FeynmanKac> Smc<M> {
                 return Err(SmcError::Pending { step: t, slot: self.slots[0], attempts: first });
             }
         }
+        // Every slot has been moved: if it does not end well, all are moved again.
+        self.pending = Some(PendingMove { resampled, pinned, attempt: first, partial: false });
         if let (Some(reference), Some(slot)) = (reference.as_deref_mut(), pinned) {
             let ancestor = self.machine.ancestors()[slot as usize / copies];
             let done = reference.pin(&mut self.model, t, Some((&self.parents, ancestor)), &mut self.children, slot as usize);
             let (log_g, status) = done.map_err(|source| SmcError::Model { step: t, slot: Some(slot), source })?;
             (self.log_increments[slot as usize], self.status[slot as usize]) = (log_g, status);
         }
+        let mut n_killed = 0;
         if Status::Failed.is_any(&self.status) {
             let ancestors: Vec<u32> = self.machine.ancestors().to_vec();
             let parents = std::mem::take(&mut self.parents);
@@ -458,10 +470,11 @@ impl<M: FeynmanKac> Smc<M> {
                 children.copy_slot(slot, &parents, ancestors[slot / copies] as usize);
             });
             self.parents = parents;
-            settled?;
+            n_killed = settled?;
         }
         let threads = self.threads();
         self.machine.commit(&self.log_increments, &threads).map_err(SmcError::at(t))?;
+        self.n_killed += n_killed;
         if Status::Frozen.is_any(&self.status) {
             self.machine.set_status(&self.status).map_err(SmcError::at(t))?;
         }
@@ -491,9 +504,14 @@ impl<M: FeynmanKac> Smc<M> {
         })
     }
 
-    /// Kills failed slots if the settings say so; otherwise they are an error.
-    fn settle_failed(&mut self, step: usize, mut fill: impl FnMut(&mut M::Population, usize)) -> Result<(), SmcError<M::Error>> {
-        let Some(first) = self.status.iter().position(|s| *s == Status::Failed) else { return Ok(()) };
+    /// Kills failed slots if the settings say so, and counts them; otherwise they are an error.
+    fn settle_failed(
+        &mut self,
+        step: usize,
+        mut fill: impl FnMut(&mut M::Population, usize),
+    ) -> Result<usize, SmcError<M::Error>> {
+        let mut n_killed = 0;
+        let Some(first) = self.status.iter().position(|s| *s == Status::Failed) else { return Ok(n_killed) };
         if !self.config.kill_failed {
             return Err(SmcError::SlotFailed { step, slot: first as u32 });
         }
@@ -502,10 +520,10 @@ impl<M: FeynmanKac> Smc<M> {
                 self.status[slot] = Status::Frozen;
                 self.log_increments[slot] = f64::NEG_INFINITY;
                 fill(&mut self.children, slot);
-                self.n_killed += 1;
+                n_killed += 1;
             }
         }
-        Ok(())
+        Ok(n_killed)
     }
 }
 

@@ -71,7 +71,7 @@ pub struct Ahead<'a> {
 }
 
 impl Ahead<'_> {
-    /// Increments of the current cloud's log-weights, one per slot, 0 at first. Once asked for, they are applied.
+    /// Increments of the current cloud's log-weights, one per slot, 0 at first. Once asked for, they are applied, unless the plan is to stop.
     pub fn log_increments(&mut self) -> &mut [f64] {
         *self.has_increments = true;
         self.log_increments.clear();
@@ -190,7 +190,7 @@ impl<'a> Slots<'a> {
         self.len() == 0
     }
 
-    /// The slot `i`-th in order.
+    /// True if the slot is to be moved.
     #[must_use]
     pub fn contains(self, slot: usize) -> bool {
         match self {

@@ -48,11 +48,23 @@ pub(super) struct Sum<'a> {
 impl Cloud {
     /// Effective sample size (Σw)² / Σw².
     pub(super) fn ess(&self) -> f64 {
+        if self.weights.is_empty() {
+            return 0.0;
+        }
         self.sum * self.sum / self.sum_of_squares
     }
 
     pub(super) fn log_evidence(&self) -> f64 {
+        if self.weights.is_empty() {
+            return 0.0;
+        }
         self.offset + self.shift + (self.sum / self.weights.len() as f64).ln()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.log_weights.clear();
+        self.weights.clear();
+        (self.offset, self.largest, self.shift, self.sum, self.sum_of_squares) = (0.0, 0.0, 0.0, 0.0, 0.0);
     }
 
     /// The sum of [`Cloud::weights`].

@@ -45,6 +45,15 @@ pub enum WeightError {
     /// There are no slots, or more than an index of 32 bits can name.
     #[error("the number of particles is {0}, but must be from 1 to 2^32 - 1")]
     Size(usize),
+    /// A pinned reference cannot have several children.
+    #[error("a step with a pinned reference makes {copies} children per ancestor, but must make 1")]
+    PinnedCopies {
+        /// Children per ancestor.
+        copies: usize,
+    },
+    /// A step is committed that was not selected.
+    #[error("nothing is selected that could be committed")]
+    NotSelected,
     /// Resampling failed.
     #[error(transparent)]
     Resample(#[from] ResampleError),

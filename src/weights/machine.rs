@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cloud::{Cloud, Sum, first_bad};
 use super::genealogy::Genealogy;
-use super::resampling::{Resampler, Scheme};
+use super::resampling::{ResampleError, Resampler, Scheme};
 use super::{Status, WeightError};
 use crate::error::{Error, check};
 use crate::math::blocks::BLOCK;
@@ -34,7 +34,7 @@ pub enum Scope {
     #[default]
     All,
     /// The live ones among themselves, each then with their mean weight; frozen slots keep particle and weight. Both scopes give unbiased
-    /// evidence.
+    /// evidence. A step that changes the number of slots, or has a pinned reference, resamples all of them.
     Live,
 }
 
@@ -230,7 +230,7 @@ impl WeightMachine {
     pub fn start(&mut self, increments: &[f64], threads: &Threads) -> Result<(), WeightError> {
         let n = increments.len();
         check_size(n)?;
-        let sum = Sum { base: None, increments, offset: 0.0, guess: self.usual_increment, log_evidence_before: 0.0 };
+        let sum = Sum { base: None, increments, offset: 0.0, guess: 0.0, log_evidence_before: 0.0 };
         self.usual_increment = self.next.assign(sum, threads)?;
         std::mem::swap(&mut self.next, &mut self.current);
         self.status.clear();
@@ -302,9 +302,15 @@ impl WeightMachine {
         Weights::of(&self.current)
     }
 
-    /// Uses another seed from the next [`WeightMachine::select`] on.
-    pub fn reseed(&mut self, seed: u64) {
+    /// Forgets everything but the settings and the memory: the machine is without slots, and has another seed.
+    pub fn reset(&mut self, seed: u64) {
         self.seed = seed;
+        self.step = 0;
+        self.current.clear();
+        self.status.clear();
+        self.n_frozen = 0;
+        self.genealogy.start(0);
+        self.rollback();
     }
 
     /// True if every slot is frozen.
@@ -398,6 +404,9 @@ impl WeightMachine {
         if let Some(log_eta) = log_eta {
             check_length("log_eta", n, log_eta)?;
         }
+        if pinned.is_some() && copies > 1 {
+            return Err(WeightError::PinnedCopies { copies });
+        }
         let ess = match log_eta {
             None => self.source().ess(),
             Some(log_eta) => self.look_ahead(log_eta)?,
@@ -478,6 +487,9 @@ impl WeightMachine {
     /// As [`WeightMachine::start`], [`WeightError::Length`], and [`WeightError::FrozenReweighted`] for a child of a frozen slot with an
     /// increment other than 0. The selection stays as it is, so that the move can be made again.
     pub fn commit(&mut self, increments: &[f64], threads: &Threads) -> Result<(), WeightError> {
+        if !self.staged.selected {
+            return Err(WeightError::NotSelected);
+        }
         let n_children = self.ancestors().len() * self.copies();
         check_length("increments", n_children, increments)?;
         if self.staged.n_frozen > 0 {
@@ -552,6 +564,9 @@ impl WeightMachine {
             sum += s;
             squares += q;
         }
+        if sum.is_nan() {
+            return Err(first_bad(log_eta));
+        }
         Ok(sum * sum / squares)
     }
 
@@ -563,12 +578,21 @@ impl WeightMachine {
         threads: &Threads,
     ) -> Result<Option<u32>, WeightError> {
         let mut rng = Stream::keyed(self.seed, Purpose::Resampling, self.step + 1, 0);
+        // Taken before an ancestor of the reference is drawn, which uses the same memory.
+        let log_sum_ahead = log_eta.map(|_| crate::math::log_sum_exp(&self.scratch.log_weights));
         let parent = match pinned {
             None => None,
             Some(Pinned { slot, log_connection: None }) => Some(slot),
             Some(Pinned { slot, log_connection: Some(c) }) => Some(self.draw_ancestor(slot, c, &mut rng)?),
         };
         let source = self.staged.tilted.as_ref().unwrap_or(&self.current);
+        if let Some(parent) = parent {
+            // Judged on the log scale: a weight of positive density may be too small for the other one.
+            let n_parents = source.log_weights.len();
+            if !source.log_weights.get(parent as usize).is_some_and(|w| *w > f64::NEG_INFINITY) {
+                return Err(ResampleError::Parent { parent, n_parents }.into());
+            }
+        }
         let weights = if log_eta.is_some() { &self.scratch.weights } else { &source.weights };
         let ancestors = &mut self.staged.ancestors;
         ancestors.resize(n_resample, 0);
@@ -582,14 +606,14 @@ impl WeightMachine {
                 Some(self.resampler.resample_conditional(self.config.scheme, weights, parent, ancestors, &mut rng, threads)?)
             }
         };
-        match log_eta {
+        match log_eta.zip(log_sum_ahead) {
             None => {
                 // log mean w goes to the offset, and every child starts at 0.
                 self.staged.offset = source.log_evidence();
                 self.staged.base = Base::Uniform;
             }
-            Some(log_eta) => {
-                let log_mean = crate::math::log_sum_exp(&self.scratch.log_weights) - (source.log_weights.len() as f64).ln();
+            Some((log_eta, log_sum)) => {
+                let log_mean = log_sum - (source.log_weights.len() as f64).ln();
                 self.staged.offset = source.offset + log_mean;
                 let copies = self.staged.copies;
                 let carried = ancestors.iter().flat_map(|&a| std::iter::repeat_n(-log_eta[a as usize], copies));

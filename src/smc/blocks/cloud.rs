@@ -100,11 +100,12 @@ impl<P, W: RandomLogWeight<P>> Block<WeightedCloud<P>> for Reweight<W> {
     type Info = f64;
 
     /// # Errors
-    /// [`Error::Density`] for any error of the weight but a recoverable one, which is weight 0; [`Error::Sampling`] if no weight is left.
+    /// [`Error::Density`] for any error of the weight but a recoverable one, which is weight 0 (NaN and +∞ are errors here); [`Error::Sampling`] if no weight is left.
     fn step(&mut self, cloud: &mut WeightedCloud<P>, rng: &mut Stream) -> Result<f64, Error> {
         for (increment, particle) in cloud.increments.iter_mut().zip(&cloud.particles) {
             *increment = match self.0.draw(particle, rng) {
                 Ok(drawn) => drawn.map_or(f64::NEG_INFINITY, |drawn| drawn.log_weight),
+                Err(error @ (DensityError::NotANumber | DensityError::PositiveInfinity)) => return Err(error.into()),
                 Err(error) if error.is_recoverable() => f64::NEG_INFINITY,
                 Err(error) => return Err(error.into()),
             };

@@ -126,7 +126,11 @@ impl<P, Q: Propose<P>, W: RandomLogWeight<P>> Block<WeightedPoint<P, W::Auxiliar
             }
             Err(error) => return Err(error.into()),
         };
-        let acceptance_rate = (proposed.log_weight - state.log_weight + log_ratio).exp().min(1.0);
+        let log_rate = proposed.log_weight - state.log_weight + log_ratio;
+        if log_rate.is_nan() {
+            return Ok(PseudoMarginalInfo { acceptance_rate: 0.0, outcome: Outcome::Failed });
+        }
+        let acceptance_rate = log_rate.exp().min(1.0);
         let accepted = rng.uniform() < acceptance_rate;
         if accepted {
             *state = proposed;

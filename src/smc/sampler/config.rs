@@ -94,7 +94,9 @@ impl SmcSampler {
     /// effective sample size has fallen to half of their number. Otherwise as [`SmcSampler::tempering`].
     ///
     /// The target must say how many observations it has, and know their terms apart
-    /// ([`Evaluator::log_density_parts_of_rows`](crate::model::Evaluator::log_density_parts_of_rows)).
+    /// ([`Evaluator::log_density_parts_of_rows`](crate::model::Evaluator::log_density_parts_of_rows), whose default evaluates all of them each
+    /// time); kernels other than the random walk need their gradients too, which every [`Model`](crate::model::Model) has and
+    /// [`WithParts`](crate::model::WithParts) has not.
     #[must_use]
     pub fn data_tempering() -> Self {
         Self::new(Schedule::Data { batch: 1 })
@@ -227,7 +229,8 @@ impl SmcSampler {
     /// the sampler's.
     ///
     /// # Errors
-    /// As [`SmcSampler::validate`]; [`Error::NoParameters`], [`Error::NoPriorSampler`], [`Error::NoObservations`].
+    /// As [`SmcSampler::validate`]; [`Error::NoParameters`], [`Error::NoPriorSampler`], [`Error::NoObservations`],
+    /// [`Error::NoRowGradients`].
     pub fn path<'t, T: Target + ?Sized>(&self, target: &'t T) -> Result<PosteriorPath<'t, T>, Error> {
         PosteriorPath::new(self.clone(), target)
     }

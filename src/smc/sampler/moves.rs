@@ -210,9 +210,11 @@ impl Mover {
             for (chain, (rng, tally)) in streams.iter_mut().zip(tallies.iter_mut()).enumerate() {
                 let (old, new) = (chain * copies + from, chain * copies + to);
                 let now = partial.log_density(log_prior[old], log_likelihood[old]);
+                // A particle of zero density, which carries no weight, stays where it is and teaches nothing.
+                let dead = now == f64::NEG_INFINITY;
                 let proposed = partial.log_density(prior[chain], likelihood[chain]);
                 let failed = !(proposed < f64::INFINITY);
-                let rate = if failed { 0.0 } else { (proposed - now).exp().min(1.0) };
+                let rate = if failed || dead { 0.0 } else { (proposed - now).exp().min(1.0) };
                 if rng.uniform() < rate {
                     positions[new * dim..(new + 1) * dim].copy_from_slice(&proposals[chain * dim..(chain + 1) * dim]);
                     (log_prior[new], log_likelihood[new]) = (prior[chain], likelihood[chain]);
@@ -221,7 +223,7 @@ impl Mover {
                     (log_prior[new], log_likelihood[new]) = (log_prior[old], log_likelihood[old]);
                 }
                 tally.acceptance += rate;
-                tally.n_moves += 1;
+                tally.n_moves += u64::from(!dead);
                 tally.n_evaluations += 1;
                 tally.n_failed += u64::from(failed);
             }
@@ -250,11 +252,19 @@ fn chains<K: Kernel>(
             log_density: partial.log_density(parts.0, parts.1),
             gradient: Vec::new(),
         };
-        density.n_evaluations = 0;
+        // A particle of zero density, which carries no weight, stays where it is and teaches nothing.
+        let dead = state.log_density == f64::NEG_INFINITY;
+        (density.n_evaluations, density.n_failed) = (0, 0);
         for _ in 0..n_moves {
-            let info = kernel.step(&mut state, &mut density, rng)?;
-            tally.acceptance += acceptance_rate(&info);
-            tally.n_moves += 1;
+            if !dead {
+                match kernel.step(&mut state, &mut density, rng) {
+                    Ok(info) => tally.acceptance += acceptance_rate(&info),
+                    // The gradient at the start of the chain: it stays.
+                    Err(error) if error.is_recoverable() => {}
+                    Err(error) => return Err(error),
+                }
+                tally.n_moves += 1;
+            }
             if state.position != positions[slot * dim..(slot + 1) * dim] {
                 let found = density.parts(&state.position)?;
                 parts = (found.log_prior, found.log_likelihood);
@@ -264,6 +274,7 @@ fn chains<K: Kernel>(
             (log_prior[slot], log_likelihood[slot]) = parts;
         }
         tally.n_evaluations += density.n_evaluations;
+        tally.n_failed += density.n_failed;
     }
     Ok(())
 }

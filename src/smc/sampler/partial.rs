@@ -58,6 +58,8 @@ pub(super) struct PartialDensity<'a, 'e> {
     pub(super) partial: Partial<'a>,
     pub(super) evaluator: &'a mut (dyn Evaluator + 'e),
     pub(super) n_evaluations: u64,
+    /// Evaluations that failed recoverably.
+    pub(super) n_failed: u64,
     /// Where the density was evaluated last, and what it was.
     last: Vec<f64>,
     last_parts: LogDensityParts,
@@ -66,7 +68,7 @@ pub(super) struct PartialDensity<'a, 'e> {
 impl<'a, 'e> PartialDensity<'a, 'e> {
     pub(super) fn new(partial: Partial<'a>, evaluator: &'a mut (dyn Evaluator + 'e)) -> Self {
         let last_parts = LogDensityParts { log_prior: f64::NAN, log_likelihood: f64::NAN };
-        Self { partial, evaluator, n_evaluations: 0, last: Vec::new(), last_parts }
+        Self { partial, evaluator, n_evaluations: 0, n_failed: 0, last: Vec::new(), last_parts }
     }
 
     /// The parts at a position where a kernel has stopped.
@@ -77,7 +79,13 @@ impl<'a, 'e> PartialDensity<'a, 'e> {
         Ok(self.last_parts)
     }
 
-    fn remember(&mut self, position: &[f64], parts: LogDensityParts) -> Result<f64, DensityError> {
+    fn remember(&mut self, position: &[f64], parts: Result<LogDensityParts, DensityError>) -> Result<f64, DensityError> {
+        let value = parts.and_then(|parts| self.value(position, parts));
+        self.n_failed += u64::from(value.as_ref().is_err_and(DensityError::is_recoverable));
+        value
+    }
+
+    fn value(&mut self, position: &[f64], parts: LogDensityParts) -> Result<f64, DensityError> {
         self.last.clear();
         self.last.extend_from_slice(position);
         self.last_parts = parts;
@@ -100,8 +108,8 @@ impl LogDensityGradient for PartialDensity<'_, '_> {
     fn log_density(&mut self, position: &[f64]) -> Result<f64, DensityError> {
         self.n_evaluations += 1;
         let parts = match self.partial {
-            Partial::Power(_) => self.evaluator.log_density_parts(position)?,
-            Partial::Rows(rows) => self.evaluator.log_density_parts_of_rows(position, rows)?,
+            Partial::Power(_) => self.evaluator.log_density_parts(position),
+            Partial::Rows(rows) => self.evaluator.log_density_parts_of_rows(position, rows),
         };
         self.remember(position, parts)
     }
@@ -109,8 +117,8 @@ impl LogDensityGradient for PartialDensity<'_, '_> {
     fn log_density_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, DensityError> {
         self.n_evaluations += 1;
         let parts = match self.partial {
-            Partial::Power(lambda) => self.evaluator.tempered_gradient(position, lambda, gradient)?,
-            Partial::Rows(rows) => self.evaluator.gradient_of_rows(position, rows, gradient)?,
+            Partial::Power(lambda) => self.evaluator.tempered_gradient(position, lambda, gradient),
+            Partial::Rows(rows) => self.evaluator.gradient_of_rows(position, rows, gradient),
         };
         self.remember(position, parts)
     }

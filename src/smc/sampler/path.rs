@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::config::{Moves, Schedule, SmcSampler};
+use super::config::{MoveKernel, Moves, Schedule, SmcSampler};
 use super::moves::{CHAINS, Families, FirstError, Mover, Tally};
 use super::partial::Partial;
 use super::particles::Particles;
@@ -48,9 +48,7 @@ impl<'t, T: Target + ?Sized> PosteriorPath<'t, T> {
         if dim == 0 {
             return Err(Error::NoParameters);
         }
-        if target.sample_prior(&mut Stream::keyed(0, Purpose::Prior, 0, 0))?.is_none() {
-            return Err(Error::NoPriorSampler);
-        }
+        let first = target.sample_prior(&mut Stream::keyed(0, Purpose::Prior, 0, 0))?.ok_or(Error::NoPriorSampler)?;
         let rows = match config.schedule {
             Schedule::Data { .. } => match target.evaluator()?.n_observations() {
                 Some(n) if n > 0 => (0..n).collect(),
@@ -58,6 +56,13 @@ impl<'t, T: Target + ?Sized> PosteriorPath<'t, T> {
             },
             _ => Vec::new(),
         };
+        if !rows.is_empty() && config.kernel != MoveKernel::RandomWalk {
+            let position = target.unconstrain(&first)?;
+            let found = target.evaluator()?.gradient_of_rows(&position, &rows[..1], &mut vec![0.0; dim]);
+            if let Err(DensityError::Length { .. }) = found {
+                return Err(Error::NoRowGradients);
+            }
+        }
         Ok(Self {
             step_size: StepSize::new(config.kernel, dim),
             target,
@@ -130,7 +135,9 @@ impl<'t, T: Target + ?Sized> PosteriorPath<'t, T> {
         let mut running = Vec::new();
         let dim = self.dim;
         increments.clear();
-        increments.resize(view.population.len(), 0.0);
+        // A prior draw that is impossible stays so.
+        let impossible = |&l: &f64| if l == f64::NEG_INFINITY { l } else { 0.0 };
+        increments.extend(view.population.log_likelihood.iter().map(impossible));
         while n_added < rows.len() {
             let next = (n_added + batch).min(rows.len());
             let new = &rows[n_added..next];
@@ -177,10 +184,15 @@ impl<'t, T: Target + ?Sized> PosteriorPath<'t, T> {
             Partial::Power(1.0).evaluate(&mut *evaluator, positions, log_prior, log_likelihood)?;
         } else {
             let mut gradient = vec![0.0; *dim];
-            for (position, (prior, likelihood)) in
-                positions.chunks_exact(*dim).zip(log_prior.iter_mut().zip(log_likelihood.iter_mut()))
-            {
-                (*prior, *likelihood) = (evaluator.log_prior_gradient(position, &mut gradient)?, 0.0);
+            for (slot, position) in positions.chunks_exact(*dim).enumerate() {
+                (log_prior[slot], log_likelihood[slot]) = match evaluator.log_prior_gradient(position, &mut gradient) {
+                    Ok(log_prior) => (log_prior, 0.0),
+                    Err(error) if error.is_recoverable() => {
+                        tallies[slot].n_failed += 1;
+                        (f64::NEG_INFINITY, f64::NEG_INFINITY)
+                    }
+                    Err(error) => return Err(error.into()),
+                };
             }
         }
         for (slot, position) in positions.chunks_exact(*dim).enumerate() {

@@ -45,14 +45,14 @@ pub struct SamplerResult {
     /// Estimate of the log-evidence, ln ∫ p(x) L(x) dx.
     pub log_evidence: f64,
     /// Its standard error, estimated from this one run: from the autocovariances along the chains of a waste-free sampler, from the
-    /// genealogy of a standard one (see [`Genealogy`](crate::weights::Genealogy::relative_variance)). `None` if the genealogy has coalesced
-    /// and says nothing.
+    /// genealogy of a standard one (see [`Genealogy`](crate::weights::Genealogy::relative_variance)). `None` if the genealogy has coalesced,
+    /// or the estimate is not positive, and says nothing.
     pub log_evidence_se: Option<f64>,
     /// What happened step by step.
     pub stages: Vec<Stage>,
     /// Prior draws whose density failed recoverably; they count as impossible.
     pub n_failed_draws: u64,
-    /// Evaluations of the density or its gradient in all.
+    /// Evaluations of the density or its gradient by the prior draws and the moves.
     pub n_evaluations: u64,
     /// First particles that still have descendants.
     pub n_families: usize,

@@ -84,12 +84,14 @@ impl<F, const K: usize> FixedLagSmoother<F, K> {
 fn weighted_moments<const K: usize>(values: &[[f64; K]], weights: &[f64]) -> ([f64; K], [f64; K]) {
     let (mut mean, mut variance) = ([0.0; K], [0.0; K]);
     let total: f64 = weights.iter().sum();
-    for (value, w) in values.iter().zip(weights) {
+    // Weight 0 counts for nothing, even where the value is not finite.
+    let weighted = || values.iter().zip(weights).filter(|(_, w)| **w > 0.0);
+    for (value, w) in weighted() {
         for k in 0..K {
             mean[k] += w / total * value[k];
         }
     }
-    for (value, w) in values.iter().zip(weights) {
+    for (value, w) in weighted() {
         for k in 0..K {
             variance[k] += w / total * (value[k] - mean[k]).powi(2);
         }

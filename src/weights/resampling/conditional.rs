@@ -7,7 +7,7 @@
 //! killing      P(I = i) ∝ P(a_i = parent); the other ancestors are free
 //! ```
 //!
-//! *References.* Chopin & Singh 2015 (arXiv:1310.6264), Chopin, Singh, Soto & Vihola 2022 (arXiv:2203.10037).
+//! *References.* Chopin & Singh 2015 (arXiv:1304.1887), Chopin, Singh, Soto & Vihola 2022 (arXiv:2203.10037).
 
 use rand::RngExt;
 
@@ -17,7 +17,7 @@ use crate::parallel::Threads;
 use crate::rng::Stream;
 
 impl Resampler {
-    /// The weight of `parent` is positive, and the scheme has a conditional form.
+    /// `parent` is a slot, and the scheme has a conditional form.
     pub(super) fn conditional(
         &mut self,
         scheme: Scheme,

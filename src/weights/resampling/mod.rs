@@ -24,7 +24,7 @@
 //! guarantee. Killing keeps as many particles as there are, so it cannot change their number.
 //!
 //! *References.* Douc, Cappé & Moulines 2005 (arXiv:cs/0507025) compare the classical schemes; Gerber, Chopin & Whiteley 2019
-//! (<https://doi.org/10.1214/18-AOS1741>) introduce SSP; Chopin & Singh 2015 (arXiv:1310.6264) and Chopin, Singh, Soto & Vihola 2022
+//! (<https://doi.org/10.1214/18-AOS1741>) introduce SSP; Chopin & Singh 2015 (arXiv:1304.1887) and Chopin, Singh, Soto & Vihola 2022
 //! (arXiv:2203.10037) give the conditional forms.
 
 mod cdf;
@@ -106,8 +106,8 @@ impl Resampler {
     /// scheme: what conditional SMC needs. Fixing one slot by hand afterwards would not leave the posterior invariant.
     ///
     /// # Errors
-    /// As [`Resampler::resample`]; also if the scheme has no conditional form ([`Scheme::has_conditional`]) or `parent` is not a slot of
-    /// positive weight.
+    /// As [`Resampler::resample`]; also if the scheme has no conditional form ([`Scheme::has_conditional`]) or `parent` is not a slot. That
+    /// its weight is positive is the caller's to know: here it may be too small to be told from 0.
     ///
     /// ```
     /// use posterity::parallel::Threads;
@@ -134,7 +134,7 @@ impl Resampler {
             return Err(ResampleError::NoConditional { scheme });
         }
         let threads = &self.prepare(scheme, weights, ancestors, threads)?;
-        if !weights.get(parent as usize).is_some_and(|&weight| weight > 0.0) {
+        if parent as usize >= weights.len() {
             return Err(ResampleError::Parent { parent, n_parents: weights.len() });
         }
         Ok(self.conditional(scheme, weights, parent, ancestors, rng, threads))

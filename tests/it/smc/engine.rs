@@ -205,6 +205,31 @@ fn pending_slots_are_asked_for_again_and_the_others_kept() {
 }
 
 #[test]
+fn a_failure_after_a_pending_slot_can_be_mended() {
+    let expected = engine(Scripted::new(6), 8).run().unwrap();
+    let model = Scripted { pending: Some((3, 4, 4)), increment: Some((3, 2, f64::NAN)), ..Scripted::new(6) };
+    let mut smc = engine(model, 8);
+    assert!(matches!(smc.run(), Err(SmcError::Pending { step: 3, slot: 4, .. })));
+    assert!(matches!(smc.run(), Err(SmcError::NotANumber { step: 3, slot: 2 })));
+    assert!(matches!(smc.run(), Err(SmcError::NotANumber { step: 3, slot: 2 })));
+    smc.model_mut().increment = None;
+    assert_eq!(smc.run().unwrap(), expected);
+}
+
+#[test]
+fn a_restarted_engine_repeats_a_fresh_one() {
+    let model = lg1d(40);
+    let mut fresh = Smc::new(Bootstrap(&model), SmcConfig::new(200, 4)).unwrap();
+    let expected = fresh.run().unwrap();
+    let mut smc = Smc::new(Bootstrap(&model), SmcConfig::new(200, 9)).unwrap();
+    smc.run().unwrap();
+    smc.restart(4);
+    assert!(smc.view().population.is_empty() && smc.summary().n_resampled == 0);
+    assert_eq!(smc.run().unwrap(), expected);
+    assert_eq!(smc.view().population, fresh.view().population);
+}
+
+#[test]
 fn killed_slots_are_counted_and_carry_no_weight() {
     let model = Scripted { failed: Some((3, 2)), resample: Resample::Never, ..Scripted::new(5) };
     let mut smc = Smc::new(model, SmcConfig::new(8, 7).kill_failed(true)).unwrap();

@@ -71,15 +71,20 @@ fn a_look_ahead_is_divided_out_again() {
     let threads = Threads::serial();
     let w = [0.3_f64, -0.4, 1.1];
     let eta = [0.9, -1.3, 0.2];
-    let mut m = machine(WeightConfig::default(), &w);
-    let selection = Selection { log_eta: Some(&eta), ..select(3, Resample::Always) };
-    m.select(selection, &threads).unwrap();
-    let ancestors = m.ancestors().to_vec();
-    m.commit(&[0.0; 3], &threads).unwrap();
-    // Evidence: mean(w e^eta) · mean(e^-eta of the ancestors).
-    let ahead = w.iter().zip(eta).map(|(w, e)| (w + e).exp()).sum::<f64>() / 3.0;
-    let back = ancestors.iter().map(|&a| (-eta[a as usize]).exp()).sum::<f64>() / 3.0;
-    close(m.log_evidence(), (ahead * back).ln());
+    let connection = [0.4, 0.1, -2.0];
+    let references =
+        [None, Some(Pinned { slot: 1, log_connection: None }), Some(Pinned { slot: 1, log_connection: Some(&connection) })];
+    for pinned in references {
+        let mut m = machine(WeightConfig::default(), &w);
+        let selection = Selection { log_eta: Some(&eta), pinned, ..select(3, Resample::Always) };
+        m.select(selection, &threads).unwrap();
+        let ancestors = m.ancestors().to_vec();
+        m.commit(&[0.0; 3], &threads).unwrap();
+        // Evidence: mean(w e^eta) · mean(e^-eta of the ancestors).
+        let ahead = w.iter().zip(eta).map(|(w, e)| (w + e).exp()).sum::<f64>() / 3.0;
+        let back = ancestors.iter().map(|&a| (-eta[a as usize]).exp()).sum::<f64>() / 3.0;
+        close(m.log_evidence(), (ahead * back).ln());
+    }
 }
 
 #[test]
@@ -129,6 +134,31 @@ fn errors_name_the_slot_and_change_nothing() {
     let error = m.select(selection, &threads).unwrap_err();
     assert_eq!(error, WeightError::Resample(ResampleError::NoConditional { scheme: Scheme::Ssp }));
     assert_eq!(m.select(select(usize::MAX, Resample::Auto), &threads), Err(WeightError::Size(usize::MAX)));
+    let two = Selection { n_resample: 2, copies: 2, ..selection };
+    assert_eq!(m.select(two, &threads), Err(WeightError::PinnedCopies { copies: 2 }));
+    let mut m = machine(WeightConfig::default(), &[0.0; 2]);
+    assert_eq!(m.commit(&[0.0; 2], &threads), Err(WeightError::NotSelected));
+    for eta in [[0.0, f64::NAN], [0.0, f64::INFINITY]] {
+        let ahead = Selection { log_eta: Some(&eta), ..select(2, Resample::Auto) };
+        assert!(matches!(
+            m.select(ahead, &threads),
+            Err(WeightError::NotANumber { slot: 1 } | WeightError::PositiveInfinity { slot: 1 })
+        ));
+    }
+}
+
+#[test]
+fn a_reference_of_tiny_weight_is_kept() {
+    let threads = Threads::serial();
+    for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.has_conditional()) {
+        let mut m = machine(WeightConfig { scheme, ..WeightConfig::default() }, &[0.0, -2000.0, 1.0]);
+        let pinned = |slot| Some(Pinned { slot, log_connection: None });
+        let selected = m.select(Selection { pinned: pinned(1), ..select(3, Resample::Always) }, &threads).unwrap();
+        assert_eq!(m.ancestors()[selected.pinned.unwrap() as usize], 1);
+        let mut m = machine(WeightConfig { scheme, ..WeightConfig::default() }, &[0.0, NONE, 1.0]);
+        let error = m.select(Selection { pinned: pinned(1), ..select(3, Resample::Always) }, &threads).unwrap_err();
+        assert_eq!(error, WeightError::Resample(ResampleError::Parent { parent: 1, n_parents: 3 }));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::rng::Stream;
 /// x₀ ~ N(0, σ_x² / (1 - ρ²))      x_t ~ N(ρ x_{t-1}, σ_x²)      y_t ~ N(x_t, σ_y²)
 /// ```
 /// Its [`Proposal`] and [`LookAhead`] are the optimal ones: p(x_t | x_{t-1}, y_t) and p(y_t | x_{t-1}). Needs |ρ| < 1 and positive standard
-/// deviations; weights are NaN otherwise.
+/// deviations; nothing is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ar1 {
     /// Autocorrelation ρ.

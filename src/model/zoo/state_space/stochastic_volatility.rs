@@ -10,7 +10,7 @@ use crate::rng::Stream;
 /// ```text
 /// x₀ ~ N(μ, σ² / (1 - ρ²))      x_t ~ N(μ + ρ (x_{t-1} - μ), σ²)      y_t ~ N(0, exp x_t)
 /// ```
-/// Source: S. Kim, N. Shephard and S. Chib 1998, doi:10.1111/1467-937X.00050. Needs |ρ| < 1 and σ > 0; weights are NaN otherwise.
+/// Source: S. Kim, N. Shephard and S. Chib 1998, doi:10.1111/1467-937X.00050. Needs |ρ| < 1 and σ > 0; nothing is checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StochasticVolatility {
     /// Mean of the log variance, μ.
