@@ -4,8 +4,7 @@
 //! ESS(δ) = (Σ wᵢ Lᵢ^δ)² / Σ (wᵢ Lᵢ^δ)²,   find δ in (0, 1 - λ] with ESS(δ) = target
 //! ```
 //! ESS is continuous in δ once particles of likelihood 0 are gone. If losing those alone brings it below the target, the step is that loss:
-//! the exponent stays, and the next
-//! distribution is restricted to positive likelihood. δ is searched on a logarithmic scale, as it may be anything from 1 down to 1e-300.
+//! the exponent stays, and the next distribution is restricted to positive likelihood. δ is searched on a logarithmic scale, as it may be anything from 1 down to 1e-300.
 
 use crate::math::blocks::BLOCK;
 use crate::math::vectorised;
@@ -52,7 +51,8 @@ pub(super) fn advance(log_weights: &[f64], log_likelihoods: &[f64], lambda: f64,
         }
     }
     while high > low * (1.0 + TOLERANCE) {
-        let middle = (low * high).sqrt();
+        // Their product may be too small for a number.
+        let middle = low.sqrt() * high.sqrt();
         if ess(middle) < target { high = middle } else { low = middle }
     }
     if lambda + low > lambda { Advance::To((lambda + low).min(1.0)) } else { Advance::Stalled }
@@ -94,8 +94,8 @@ mod tests {
         let Advance::To(lambda) = advance(&[0.0; 100], &log_likelihoods, 0.2, 50.0) else { panic!("no root") };
         assert!((ess(&likelihoods, lambda - 0.2) - 50.0).abs() < 1e-5);
         assert!(ess(&likelihoods, 0.2 - lambda) > 90.0);
-        // By hand: two particles with likelihoods 1 and e⁻⁴, target 1.6: (1 + r)² / (1 + r²) = 1.6 at r = 0.5, δ = log 2 / 4.
-        let Advance::To(lambda) = advance(&[0.0; 2], &[0.0, -4.0], 0.0, 1.6) else { panic!("no root") };
+        // By hand: two particles with likelihoods 1 and e⁻⁴, target 1.8: (1 + r)² / (1 + r²) = 1.8 at r = 0.5, δ = log 2 / 4.
+        let Advance::To(lambda) = advance(&[0.0; 2], &[0.0, -4.0], 0.0, 1.8) else { panic!("no root") };
         assert!((lambda - 2_f64.ln() / 4.0).abs() < 1e-8);
     }
 
