@@ -27,16 +27,29 @@ usage: enumerate_csmc MODEL.json [options]
   --ess-threshold X      resample when ESS < X N (default 2: always)
   --first-slot NAME      uniform (default) or zero: where the reference starts
 
-MODEL.json:
-  {
-    \"initial\":          [S numbers that sum to 1],
-    \"transition\":       [S rows [S numbers that sum to 1]], or T - 1 such matrices, one per step: row = from, column = to
-    \"potentials\":       [T rows [S numbers >= 0]],
-
-    \"first_proposal\":   optional, as initial: particles start from it;
-    \"proposal\":         optional, as transition: particles move by it;
-    \"look_ahead\":       optional, [T - 1 rows [S numbers > 0]]: ancestors are drawn with weights w x look_ahead
+MODEL.json, as a JSON schema (S states, T steps):
+{
+  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",
+  \"type\": \"object\",
+  \"required\": [\"initial\", \"transition\", \"potentials\"],
+  \"$defs\": {
+    \"law\": { \"type\": \"array\", \"items\": { \"type\": \"number\", \"minimum\": 0 }, \"description\": \"S numbers that sum to 1\" },
+    \"matrix\": { \"type\": \"array\", \"items\": { \"$ref\": \"#/$defs/law\" }, \"description\": \"S rows: row = from, column = to\" },
+    \"moves\": { \"anyOf\": [
+      { \"$ref\": \"#/$defs/matrix\" },
+      { \"type\": \"array\", \"items\": { \"$ref\": \"#/$defs/matrix\" }, \"description\": \"T - 1 matrices, one per step\" }
+    ] },
+    \"table\": { \"type\": \"array\", \"items\": { \"type\": \"array\", \"items\": { \"type\": \"number\", \"minimum\": 0 } } }
+  },
+  \"properties\": {
+    \"initial\": { \"$ref\": \"#/$defs/law\" },
+    \"transition\": { \"$ref\": \"#/$defs/moves\" },
+    \"potentials\": { \"$ref\": \"#/$defs/table\", \"description\": \"T rows of S numbers\" },
+    \"first_proposal\": { \"$ref\": \"#/$defs/law\", \"description\": \"particles start from it\" },
+    \"proposal\": { \"$ref\": \"#/$defs/moves\", \"description\": \"particles move by it\" },
+    \"look_ahead\": { \"$ref\": \"#/$defs/table\", \"description\": \"T - 1 rows of S positive numbers: ancestors are drawn with weights w x look_ahead\" }
   }
+}
 
 output, one line of JSON:
   max_difference   largest |pi K - pi| of all paths        total_variation   half their sum
