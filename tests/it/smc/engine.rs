@@ -377,6 +377,23 @@ fn the_same_bits_on_any_number_of_threads() {
     }
 }
 
+/// A change of the random numbers of filters is a reviewed event. The logarithm and the square root of the platform may differ in the last
+/// bit.
+#[test]
+fn golden_evidences() {
+    let model = lg1d(25);
+    let log_evidence = |scheme| {
+        let config = SmcConfig::new(700, 11).scheme(scheme).ess_threshold(0.8);
+        Smc::new(Bootstrap(&model), config).unwrap().run().unwrap().log_evidence
+    };
+    for (scheme, golden) in Scheme::ALL.into_iter().zip(GOLDEN) {
+        let found = log_evidence(scheme);
+        assert!((found - golden).abs() < 1e-9, "{scheme}: {found:?}");
+    }
+}
+const GOLDEN: [f64; 6] =
+    [-51.850411916822544, -51.77667797578805, -51.981048386136656, -51.89792641975569, -52.06656962720142, -51.700602799201796];
+
 #[test]
 fn steps_allocate_nothing_after_the_first() {
     let model = lg1d(60);
