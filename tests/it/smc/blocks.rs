@@ -304,6 +304,15 @@ fn to_power(exponent: f64) -> [f64; 3] {
     std::array::from_fn(|k| START[k] * LIKELIHOOD[k].powf(exponent))
 }
 
+#[test]
+fn a_proposal_ratio_that_is_not_a_number_is_never_accepted() {
+    let propose = |x: &usize, _: &mut Stream| ((x + 1) % 3, f64::NAN);
+    let mut block = PseudoMarginal::new(propose, Exact(|_: &usize| Ok(0.0)));
+    let mut state = WeightedPoint::draw(0, block.weight_mut(), &mut Stream::new(1)).unwrap().unwrap();
+    let info = block.step(&mut state, &mut Stream::new(1)).unwrap();
+    assert_eq!((info.acceptance_rate, info.outcome, state.point), (0.0, posterity::smc::blocks::Outcome::Failed, 0));
+}
+
 /// A weight with two values around the likelihood.
 struct Noisy;
 

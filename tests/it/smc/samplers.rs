@@ -302,6 +302,19 @@ fn the_path_runs_on_any_engine() {
     assert!(matches!(wrong, Err(SmcError::Model { source: Error::Dimension { expected: 500, found: 400, .. }, .. })));
 }
 
+/// Impossible particles that are not resampled away neither end the run nor count.
+#[test]
+fn a_ladder_without_resampling_carries_impossible_draws_along() {
+    let model = WithParts(HalfLine { slope: -1.0 });
+    for kernel in [MoveKernel::RandomWalk, MoveKernel::Mala] {
+        let moves = Moves::Standard { n_moves: 3 };
+        let sampler = SmcSampler::tempering().n_particles(2000).moves(moves).kernel(kernel).ess_target(0.01).ladder([0.5, 1.0]);
+        let results = runs(&sampler, &model, 20);
+        assert_evidence("ladder", &results, model.0.log_evidence(), 0.2);
+        assert!(results.iter().all(|r| r.stages.iter().all(|s| s.acceptance_rate > 0.0 && s.acceptance_rate < 1.0)));
+    }
+}
+
 /// What a likelihood does wrong.
 struct Broken(f64);
 

@@ -1,6 +1,6 @@
 //! An autoregression seen through noise: the Kalman filter knows everything about it.
 
-use super::LN_SQRT_2PI;
+use super::{LN_SQRT_2PI, log_normal};
 use crate::model::{LookAhead, Proposal, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
@@ -46,11 +46,6 @@ impl Ar1 {
     fn log_predictive(&self, t: usize, mean: f64, sd: f64) -> f64 {
         self.observation(t).map_or(0.0, |y| log_normal(y, mean, sd.hypot(self.sigma_y)))
     }
-}
-
-fn log_normal(x: f64, mean: f64, sd: f64) -> f64 {
-    let z = (x - mean) / sd;
-    -0.5 * z * z - sd.ln() - LN_SQRT_2PI
 }
 
 impl StateSpaceModel for Ar1 {

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{PI, TAU};
 
-use super::LN_SQRT_2PI;
+use super::{LN_SQRT_2PI, log_normal};
 use crate::model::{LookAhead, Simulate, StateSpaceModel, TransitionDensity};
 use crate::rng::Stream;
 
@@ -44,11 +44,6 @@ impl Bearings {
     fn mean_velocity(&self, x: &[f64; 4]) -> [f64; 2] {
         [0, 1].map(|i| self.damping * x[i + 2] - self.pull * (x[i] - CENTRE[i]))
     }
-}
-
-fn log_normal(x: f64, mean: f64, sd: f64) -> f64 {
-    let z = (x - mean) / sd;
-    -0.5 * z * z - sd.ln() - LN_SQRT_2PI
 }
 
 impl StateSpaceModel for Bearings {

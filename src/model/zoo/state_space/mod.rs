@@ -15,3 +15,8 @@ pub use track::Track2d;
 
 /// log √(2π).
 const LN_SQRT_2PI: f64 = 0.918_938_533_204_672_7;
+
+fn log_normal(x: f64, mean: f64, sd: f64) -> f64 {
+    let z = (x - mean) / sd;
+    -0.5 * z * z - sd.ln() - LN_SQRT_2PI
+}
