@@ -24,6 +24,7 @@ pub mod mcmc;
 pub mod model;
 pub mod parallel;
 pub mod prelude;
+pub mod reasoning;
 pub mod rng;
 pub mod smc;
 pub mod transforms;

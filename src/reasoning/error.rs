@@ -1,0 +1,160 @@
+//! What can go wrong: [`CallError`] for one slot of one call, [`ReasoningError`] for a run.
+
+use crate::error::Error;
+use crate::smc::SmcError;
+
+/// How far an error of one slot reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The same request may succeed later.
+    Transient,
+    /// This prefix cannot be extended or scored; others can.
+    Slot,
+    /// Nothing can: the run should stop.
+    Fatal,
+}
+
+/// Why one slot of a call to a model has no result.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct CallError {
+    severity: Severity,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl CallError {
+    /// An error of a slot, with its cause.
+    pub fn new(severity: Severity, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { severity, source: source.into() }
+    }
+
+    /// The model cannot do this at all.
+    #[must_use]
+    pub fn unsupported(what: &'static str) -> Self {
+        Self::new(Severity::Fatal, Unsupported { what })
+    }
+
+    /// How far it reaches.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the model does not offer {what}")]
+struct Unsupported {
+    what: &'static str,
+}
+
+/// What was being asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Steps.
+    Generate,
+    /// Log-probabilities of given steps.
+    Score,
+    /// Rewards.
+    Reward,
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Generate => "generation",
+            Self::Score => "scoring of text",
+            Self::Reward => "reward",
+        })
+    }
+}
+
+/// Why a decoder or a baseline could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReasoningError {
+    /// A model failed.
+    #[error("{call} of request {index}: {source}")]
+    Call {
+        /// What was asked.
+        call: Call,
+        /// Place in the batch.
+        index: usize,
+        /// Why.
+        source: CallError,
+    },
+    /// A model answered with another number of replies than it got requests, or of scores than steps.
+    #[error("{call}: {found} replies to {expected} requests")]
+    Replies {
+        /// What was asked.
+        call: Call,
+        /// Number of requests.
+        expected: usize,
+        /// Number of replies.
+        found: usize,
+    },
+    /// A score is NaN, infinite where its scale does not allow that, or outside its scale.
+    #[error("reward of request {index}: {score} is no {scale}")]
+    Score {
+        /// Place in the batch.
+        index: usize,
+        /// The score.
+        score: f64,
+        /// What scores of this model are.
+        scale: &'static str,
+    },
+    /// A log-probability is NaN or above 0.
+    #[error("{call} of request {index}: {value} is no log-probability")]
+    LogProbability {
+        /// What was asked.
+        call: Call,
+        /// Place in the batch.
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+    /// The method needs a log-probability that the model did not give.
+    #[error("{what} is not known: the generator does not report it")]
+    NoLogProbability {
+        /// Which.
+        what: &'static str,
+    },
+    /// The next batch would exceed the budget.
+    #[error("the budget of {limit} {what} does not cover the next batch ({spent} spent)")]
+    Budget {
+        /// What is limited.
+        what: &'static str,
+        /// Its limit.
+        limit: u64,
+        /// What was spent.
+        spent: u64,
+    },
+    /// The journal of a run could not be read or written.
+    #[error("journal: {source}")]
+    Journal {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A setting is out of range, or something outside this module failed.
+    #[error(transparent)]
+    Setting(#[from] Error),
+}
+
+impl From<ReasoningError> for Error {
+    fn from(error: ReasoningError) -> Self {
+        match error {
+            ReasoningError::Setting(error) => error,
+            other => Self::Sampling { source: Box::new(other) },
+        }
+    }
+}
+
+/// A run of the engine that failed.
+impl From<SmcError<ReasoningError>> for ReasoningError {
+    fn from(error: SmcError<ReasoningError>) -> Self {
+        match error {
+            SmcError::Model { source, slot: None, .. } => source,
+            SmcError::Setting(error) => Self::Setting(error),
+            other => Self::Setting(Error::Sampling { source: Box::new(other) }),
+        }
+    }
+}
