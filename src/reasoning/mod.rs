@@ -11,9 +11,13 @@
 //! | bring a reward model | [`RewardModel`] |
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`] |
+//! | search, or sample and vote | [`Search`] |
+//! | reproduce what others published | [`Preset`] |
+//! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
+mod answers;
 mod decoder;
 mod error;
 mod generator;
@@ -22,9 +26,12 @@ mod ledger;
 mod models;
 mod potential;
 mod prefix;
+mod presets;
 mod reward;
+mod search;
 mod toy;
 
+pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
@@ -36,5 +43,7 @@ pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
 pub use potential::{Link, LogPotential, Potential};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
+pub use presets::{Preset, its_hub_2025, puri2025_code, puri2025_paper};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
+pub use search::Search;
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
