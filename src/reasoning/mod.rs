@@ -13,16 +13,20 @@
 //! | decode by particles | [`Decoder`] |
 //! | search, or sample and vote | [`Search`] |
 //! | reproduce what others published | [`Preset`] |
+//! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
+//! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod answers;
+mod calibration;
 mod decoder;
 mod error;
 mod generator;
 mod journal;
 mod ledger;
+mod metrics;
 mod models;
 mod potential;
 mod prefix;
@@ -32,6 +36,7 @@ mod search;
 mod toy;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
+pub use calibration::{Calibrated, Calibration, CalibrationError, Interpolation, PlattTargets};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
@@ -40,6 +45,10 @@ pub use error::{Call, CallError, ReasoningError, Severity};
 pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 pub use journal::Journal;
 pub use ledger::{Budget, Ledger};
+pub use metrics::{
+    Interval, Reliability, ReliabilityBin, best_of_k, majority_at_k, mcnemar_p_value, paired_bootstrap_interval,
+    paired_t_interval, pass_at_k, wilson_interval,
+};
 pub use models::{Draw, Models, Scores};
 pub use potential::{Link, LogPotential, Potential};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
