@@ -2,6 +2,7 @@
 
 mod error;
 mod generator;
+pub mod llama;
 mod prefix;
 mod reward;
 
