@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::error::Error;
+use crate::reasoning::error::{CallError, ReasoningError, Severity};
+
 /// Why a model could not be read or asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -124,7 +127,34 @@ pub enum LlamaError {
         /// Positions that the model has.
         limit: usize,
     },
+    /// A text is asked to go on after its end.
+    #[error("the prefix is finished")]
+    Finished,
     /// The model's output is NaN or infinite.
     #[error("the model's output is not finite")]
     Output,
+}
+
+impl From<LlamaError> for CallError {
+    fn from(error: LlamaError) -> Self {
+        let severity = match error {
+            LlamaError::UnknownCharacter { .. } | LlamaError::ContextFull { .. } | LlamaError::Finished | LlamaError::Output => {
+                Severity::Slot
+            }
+            _ => Severity::Fatal,
+        };
+        Self::new(severity, error)
+    }
+}
+
+impl From<LlamaError> for Error {
+    fn from(error: LlamaError) -> Self {
+        Self::Sampling { source: Box::new(error) }
+    }
+}
+
+impl From<LlamaError> for ReasoningError {
+    fn from(error: LlamaError) -> Self {
+        Self::Setting(error.into())
+    }
 }
