@@ -12,8 +12,10 @@
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
+//! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
+mod certificate;
 mod decoder;
 mod error;
 mod generator;
@@ -25,6 +27,7 @@ mod prefix;
 mod reward;
 mod toy;
 
+pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
