@@ -4,8 +4,8 @@
 //! not depend on the width of the machine's vectors. The exponential is good to 2 units in the last place, enough for activations.
 
 const LANES: usize = 8;
-/// Scores are computed in tiles of this many positions; buffers along positions are padded to a multiple of it.
-pub(crate) const TILE: usize = 32;
+/// Number of positions whose keys and values lie together.
+pub(crate) const TILE: usize = 16;
 
 /// 9 fractional bits of log 2, and the rest.
 const LN_2_HIGH: f32 = 0.693_359_4;
@@ -90,23 +90,23 @@ dispatched! {
 }
 
 dispatched! {
-    /// Attention of one query to the first `n` positions: `out = Σₜ softmax(scale · q·kₜ) vₜ`.
+    /// Attention of one query to the first `n` positions: `out = Σₜ softmax(q·kₜ / √width) vₜ`.
     ///
-    /// `keys` holds one row per component, along positions; `values` one row per position. `scores` is scratch as long as a row of `keys`,
-    /// a multiple of [`TILE`]. What lies behind position `n` is not looked at.
-    pub(crate) fn attend(query: &[f32], keys: &[f32], values: &[f32], n: usize, scores: &mut [f32], out: &mut [f32]) {
+    /// Positions lie in tiles of [`TILE`], the tiles `stride` numbers apart in both slices. A tile of `keys` has one line per component,
+    /// along positions; one of `values` has one line per position. `scores` is scratch for `n` rounded up to whole tiles. What lies behind
+    /// position `n` is not looked at.
+    pub(crate) fn attend(query: &[f32], keys: &[f32], values: &[f32], stride: usize, n: usize, scores: &mut [f32], out: &mut [f32]) {
         let width = query.len();
         let scale = 1.0 / (width as f32).sqrt();
-        let stride = scores.len();
-        for (i, tile) in scores.as_chunks_mut::<TILE>().0.iter_mut().take(n.div_ceil(TILE)).enumerate() {
+        for (tile, scores) in keys.chunks(stride).zip(scores[..n.next_multiple_of(TILE)].as_chunks_mut::<TILE>().0) {
             let mut sums = [0.0; TILE];
-            for (component, &q) in keys.chunks_exact(stride).zip(query) {
-                for (sum, &k) in sums.iter_mut().zip(&component[TILE * i..TILE * (i + 1)]) {
-                    *sum += q * k;
+            for (component, &q) in tile.as_chunks::<TILE>().0.iter().zip(query) {
+                for i in 0..TILE {
+                    sums[i] += q * component[i];
                 }
             }
-            for (score, sum) in tile.iter_mut().zip(sums) {
-                *score = scale * sum;
+            for i in 0..TILE {
+                scores[i] = scale * sums[i];
             }
         }
         let scores = &mut scores[..n];
@@ -123,24 +123,25 @@ dispatched! {
         }
         let total = sum_of(scores, #[inline(always)] |v| v);
 
-        // Four positions at a time, so that one sum does not wait for the other.
-        let (fours, rest) = scores.as_chunks::<4>();
-        let last = &values[4 * fours.len() * width..];
         let (lanes, tail) = out.as_chunks_mut::<LANES>();
         for (c, out) in lanes.iter_mut().enumerate() {
             let at = LANES * c;
+            // Four positions at a time, so that one sum does not wait for the other.
             let mut sums = [[0.0; LANES]; 4];
-            for (weights, block) in fours.iter().zip(values.chunks_exact(4 * width)) {
-                for u in 0..4 {
-                    let value = &block[u * width + at..u * width + at + LANES];
-                    for i in 0..LANES {
-                        sums[u][i] += weights[u] * value[i];
+            for (tile, weights) in values.chunks(stride).zip(scores.chunks(TILE)) {
+                let (fours, rest) = weights.as_chunks::<4>();
+                for (weights, lines) in fours.iter().zip(tile.chunks_exact(4 * width)) {
+                    for u in 0..4 {
+                        let line = &lines[u * width + at..u * width + at + LANES];
+                        for i in 0..LANES {
+                            sums[u][i] += weights[u] * line[i];
+                        }
                     }
                 }
-            }
-            for (weight, value) in rest.iter().zip(last.chunks_exact(width)) {
-                for i in 0..LANES {
-                    sums[0][i] += weight * value[at + i];
+                for (weight, line) in rest.iter().zip(tile[4 * fours.len() * width..].chunks_exact(width)) {
+                    for i in 0..LANES {
+                        sums[0][i] += weight * line[at + i];
+                    }
                 }
             }
             for i in 0..LANES {
@@ -150,8 +151,10 @@ dispatched! {
         let at = LANES * lanes.len();
         for (j, out) in tail.iter_mut().enumerate() {
             let mut sum = 0.0;
-            for (weight, value) in scores.iter().zip(values.chunks_exact(width)) {
-                sum += weight * value[at + j];
+            for (tile, weights) in values.chunks(stride).zip(scores.chunks(TILE)) {
+                for (weight, line) in weights.iter().zip(tile.chunks_exact(width)) {
+                    sum += weight * line[at + j];
+                }
             }
             *out = sum / total;
         }
@@ -180,20 +183,24 @@ mod tests {
     #[test]
     fn attention_equals_its_formula_and_ignores_what_lies_behind() {
         for (width, n) in [(24, 1), (24, 31), (24, 32), (24, 45), (12, 63), (3, 7)] {
-            let stride = 64;
-            let (query, mut keys, mut values) = (normals(width, 1), normals(width * stride, 2), normals(stride * width, 3));
-            keys.chunks_exact_mut(stride).for_each(|row| row[n..].fill(f32::NAN));
-            values[n * width..].fill(f32::NAN);
-            let (mut scores, mut out, mut portable) = (vec![0.0; stride], vec![0.0; width], vec![0.0; width]);
-            attend(&query, &keys, &values, n, &mut scores, &mut out);
-            attend::portable(&query, &keys, &values, n, &mut scores, &mut portable);
+            // Tiles with a gap between them.
+            let (n_tiles, stride) = (n.div_ceil(TILE), width * TILE + 5);
+            let (query, mut keys, mut values) = (normals(width, 1), normals(n_tiles * stride, 2), normals(n_tiles * stride, 3));
+            let key = |t: usize, j: usize| t / TILE * stride + j * TILE + t % TILE;
+            let value = |t: usize, j: usize| t / TILE * stride + t % TILE * width + j;
+            for t in n..n_tiles * TILE {
+                (0..width).for_each(|j| (keys[key(t, j)], values[value(t, j)]) = (f32::NAN, f32::NAN));
+            }
+            let (mut scores, mut out, mut portable) = (vec![0.0; n_tiles * TILE], vec![0.0; width], vec![0.0; width]);
+            attend(&query, &keys, &values, stride, n, &mut scores, &mut out);
+            attend::portable(&query, &keys, &values, stride, n, &mut scores, &mut portable);
             assert_eq!(out, portable);
 
-            let score = |t: usize| (0..width).map(|j| f64::from(query[j] * keys[j * stride + t])).sum::<f64>() / (width as f64).sqrt();
+            let score = |t: usize| (0..width).map(|j| f64::from(query[j] * keys[key(t, j)])).sum::<f64>() / (width as f64).sqrt();
             let weights: Vec<f64> = (0..n).map(|t| score(t).exp()).collect();
             let total: f64 = weights.iter().sum();
             for j in 0..width {
-                let expected: f64 = (0..n).map(|t| weights[t] * f64::from(values[t * width + j])).sum::<f64>() / total;
+                let expected: f64 = (0..n).map(|t| weights[t] * f64::from(values[value(t, j)])).sum::<f64>() / total;
                 assert!((f64::from(out[j]) - expected).abs() < 1e-5, "{width} {n}: {} {expected}", out[j]);
             }
         }

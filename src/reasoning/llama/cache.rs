@@ -53,7 +53,7 @@ impl TokenBatch {
 
 /// Keys and values of texts, one row per text; rows are of different lengths.
 ///
-/// A row takes `2 n_layers d_model max_positions` numbers of 4 bytes. Rows that [`KvCache::gather`] leaves out are kept for later use, so
+/// A token takes `2 n_layers d_model` numbers of 4 bytes. Rows that [`KvCache::gather`] leaves out are kept for later use, so
 /// once a cache has been as large as it gets, nothing is allocated.
 #[derive(Debug, Clone)]
 pub struct KvCache {
@@ -66,7 +66,8 @@ pub struct KvCache {
     pub(super) scratch: Scratch,
 }
 
-/// Per layer: for each head its keys, one line per component along positions, then its values, one line per position.
+/// Per tile of positions and layer: for each head its keys, one line per component along positions, then for each head its values, one
+/// line per position.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Row {
     pub(super) data: Vec<f32>,
@@ -180,53 +181,49 @@ impl KvCache {
     }
 
     fn unused_row(&mut self) -> Row {
-        self.spare.pop().unwrap_or_else(|| Row { data: vec![0.0; row_size(&self.config)], len: 0 })
+        self.spare.pop().unwrap_or_default()
     }
 }
 
-/// Positions of a row, padded for the attention's tiles.
-pub(super) fn padded_positions(config: &LlamaConfig) -> usize {
-    config.max_positions.next_multiple_of(TILE)
-}
-
-fn row_size(config: &LlamaConfig) -> usize {
-    2 * config.n_layers * config.d_model * padded_positions(config)
+/// Numbers from the keys and values of one tile of positions to those of the next.
+pub(super) fn tile_size(config: &LlamaConfig) -> usize {
+    2 * config.n_layers * config.d_model * TILE
 }
 
 impl Row {
-    /// Keys and values of a layer's head.
+    /// Keys and values of a layer's head from the first tile on; tiles are [`tile_size`] apart.
     pub(super) fn head(&self, config: &LlamaConfig, layer: usize, head: usize) -> (&[f32], &[f32]) {
-        let positions = padded_positions(config);
-        let (of_layer, of_head) = (config.d_model * positions, config.d_head() * positions);
-        let (keys, values) = self.data[2 * layer * of_layer..2 * (layer + 1) * of_layer].split_at(of_layer);
-        (&keys[head * of_head..(head + 1) * of_head], &values[head * of_head..(head + 1) * of_head])
+        let of_layer = config.d_model * TILE;
+        let keys = 2 * layer * of_layer + head * config.d_head() * TILE;
+        (&self.data[keys..], &self.data[keys + of_layer..])
+    }
+
+    /// Makes room for this many tokens.
+    pub(super) fn reserve(&mut self, config: &LlamaConfig, n_tokens: usize) {
+        let size = n_tokens.div_ceil(TILE) * tile_size(config);
+        if self.data.len() < size {
+            self.data.resize(size, 0.0);
+        }
     }
 
     /// Writes a token's key and value, of all heads side by side.
     pub(super) fn write(&mut self, config: &LlamaConfig, layer: usize, position: usize, key: &[f32], value: &[f32]) {
-        let positions = padded_positions(config);
-        let (of_layer, d_head) = (config.d_model * positions, config.d_head());
-        let (keys, values) = self.data[2 * layer * of_layer..2 * (layer + 1) * of_layer].split_at_mut(of_layer);
-        for (line, key) in keys.chunks_exact_mut(positions).zip(key) {
-            line[position] = *key;
+        let (of_layer, d_head, within) = (config.d_model * TILE, config.d_head(), position % TILE);
+        let start = position / TILE * tile_size(config) + 2 * layer * of_layer;
+        let (keys, values) = self.data[start..start + 2 * of_layer].split_at_mut(of_layer);
+        for (line, key) in keys.as_chunks_mut::<TILE>().0.iter_mut().zip(key) {
+            line[within] = *key;
         }
-        for (lines, value) in values.chunks_exact_mut(d_head * positions).zip(value.chunks_exact(d_head)) {
-            lines[position * d_head..(position + 1) * d_head].copy_from_slice(value);
+        for (lines, value) in values.chunks_exact_mut(d_head * TILE).zip(value.chunks_exact(d_head)) {
+            lines[within * d_head..(within + 1) * d_head].copy_from_slice(value);
         }
     }
 
+    /// Copies the tiles of the first `len` tokens.
     fn copy_to(&self, target: &mut Self, config: &LlamaConfig, len: usize) {
-        let (positions, d_head) = (padded_positions(config), config.d_head());
-        let of_layer = config.d_model * positions;
-        for (from, to) in self.data.chunks_exact(2 * of_layer).zip(target.data.chunks_exact_mut(2 * of_layer)) {
-            let ((keys, values), (to_keys, to_values)) = (from.split_at(of_layer), to.split_at_mut(of_layer));
-            for (from, to) in keys.chunks_exact(positions).zip(to_keys.chunks_exact_mut(positions)) {
-                to[..len].copy_from_slice(&from[..len]);
-            }
-            for (from, to) in values.chunks_exact(d_head * positions).zip(to_values.chunks_exact_mut(d_head * positions)) {
-                to[..len * d_head].copy_from_slice(&from[..len * d_head]);
-            }
-        }
+        target.reserve(config, len);
+        let size = len.div_ceil(TILE) * tile_size(config);
+        target.data[..size].copy_from_slice(&self.data[..size]);
         target.len = len;
     }
 }

@@ -129,8 +129,8 @@ impl LlamaGenerator {
         self
     }
 
-    /// Keeps the keys and values of prefixes that were used in this many calls before the current one; 2 at first. Each distinct prefix
-    /// takes `8 n_layers d_model max_positions` bytes.
+    /// Keeps the keys and values of prefixes that were used in this many calls before the current one; 2 at first. Each distinct text
+    /// takes `8 n_layers d_model` bytes per token.
     #[must_use]
     pub fn kept_calls(mut self, n: u64) -> Self {
         self.rows.set_kept_calls(n);

@@ -5,11 +5,11 @@ use std::path::Path;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
-use super::cache::{KvCache, TokenBatch, padded_positions};
+use super::cache::{KvCache, Row, TokenBatch, tile_size};
 use super::config::LlamaConfig;
 use super::error::LlamaError;
 use super::weights::Weights;
-use crate::math::vectorised::single::{attend, rms_norm, rotate_heads, swiglu};
+use crate::math::vectorised::single::{TILE, attend, rms_norm, rotate_heads, swiglu};
 
 /// Tokens that go through the layers together: enough for efficient matrix products, few enough for the activations to stay in cache.
 const BLOCK: usize = 128;
@@ -138,7 +138,7 @@ impl Llama {
     fn place(
         &self,
         batch: &TokenBatch,
-        rows: &mut [super::cache::Row],
+        rows: &mut [Row],
         outputs: Outputs,
         places: &mut Vec<Place>,
     ) -> Result<usize, LlamaError> {
@@ -162,6 +162,7 @@ impl Llama {
                 places.push(Place { row: entry.row, position: row.len, token: token as usize, wanted });
                 row.len += 1;
             }
+            row.reserve(&self.config, row.len);
             start = entry.end;
         }
         Ok(if outputs == Outputs::All { batch.tokens.len() } else { batch.entries.len() })
@@ -171,13 +172,13 @@ impl Llama {
     fn forward_block(
         &self,
         block: std::ops::Range<usize>,
-        rows: &mut [super::cache::Row],
+        rows: &mut [Row],
         scratch: &mut Scratch,
         done: usize,
     ) -> usize {
         let config = &self.config;
         let (d, d_head, ff) = (config.d_model, config.d_head(), config.d_ff);
-        let epsilon = config.norm_epsilon as f32;
+        let (epsilon, stride) = (config.norm_epsilon as f32, tile_size(config));
         let Scratch { places, x, normed, projected, attended, hidden, scores, outputs } = scratch;
         // Not a slice, for tokens without a wanted output leave it in the last layer.
         let places = &mut places[block];
@@ -212,7 +213,7 @@ impl Llama {
                 let heads = projected[..d].chunks_exact(d_head).zip(attended.chunks_exact_mut(d_head)).enumerate();
                 for (head, (query, out)) in heads {
                     let (keys, values) = rows[place.row].head(config, l, head);
-                    attend(query, keys, values, place.position + 1, scores, out);
+                    attend(query, keys, values, stride, place.position + 1, scores, out);
                 }
             }
             product(&attended[..n * d], &layer.output, 1.0, &mut x[..n * d]);
@@ -261,7 +262,7 @@ impl Scratch {
             (&mut self.projected, n * (3 * d).max(2 * ff)),
             (&mut self.attended, n * d),
             (&mut self.hidden, n * ff),
-            (&mut self.scores, padded_positions(config)),
+            (&mut self.scores, config.max_positions.next_multiple_of(TILE)),
             (&mut self.outputs, n_outputs * config.output_size()),
         ] {
             if buffer.len() < size {

@@ -1,0 +1,3 @@
+//! Decoding of texts: against enumeration, and on bad input.
+
+mod exact;
