@@ -11,6 +11,9 @@
 //! | bring a reward model | [`RewardModel`] |
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`] |
+//! | search, or sample and vote | [`Search`] |
+//! | reproduce what others published | [`Preset`] |
+//! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | run a small model offline | [`llama`], [`countdown`] |
@@ -18,6 +21,7 @@
 
 mod certificate;
 pub mod countdown;
+mod answers;
 mod decoder;
 mod error;
 mod generator;
@@ -27,10 +31,13 @@ pub mod llama;
 mod models;
 mod potential;
 mod prefix;
+mod presets;
 mod reward;
+mod search;
 mod toy;
 
 pub use certificate::{LeadTest, MajorityCertificate};
+pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
@@ -42,5 +49,7 @@ pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
 pub use potential::{Link, LogPotential, Potential};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
+pub use presets::{Preset, its_hub_2025, puri2025_code, puri2025_paper};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
+pub use search::Search;
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};

@@ -1,3 +1,6 @@
 //! Decoding of texts: against enumeration, and on bad input.
 
 mod exact;
+mod presets;
+mod search;
+mod selectors;
