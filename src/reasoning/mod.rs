@@ -22,6 +22,8 @@ mod generator;
 mod journal;
 mod ledger;
 mod models;
+mod particle_gibbs;
+mod pool;
 mod potential;
 mod prefix;
 mod reward;
@@ -37,6 +39,7 @@ pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingP
 pub use journal::Journal;
 pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
+pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
