@@ -25,9 +25,13 @@ mod models;
 mod particle_gibbs;
 mod pool;
 mod potential;
+mod power_sampling;
 mod prefix;
+mod retry;
 mod reward;
+mod tempering;
 mod toy;
+mod without_replacement;
 
 pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
@@ -41,6 +45,9 @@ pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
 pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};
+pub use power_sampling::{PowerConfig, PowerDecoded, PowerSampler};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
+pub use tempering::{TemperedDecoded, TemperedDecoder, TemperingConfig};
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
+pub use without_replacement::WithoutReplacement;

@@ -18,15 +18,21 @@ impl Pool {
         if weight <= 0.0 {
             return;
         }
+        self.push(WeightedText { prefix: text.prefix.clone(), weight, scores: text.scores.to_vec(), log_psi: text.log_psi });
+    }
+
+    fn push(&mut self, text: WeightedText) {
         let place = *self.places.entry(text.prefix.key()).or_insert(self.texts.len());
         match self.texts.get_mut(place) {
-            Some(known) => known.weight += weight,
-            None => self.texts.push(WeightedText {
-                prefix: text.prefix.clone(),
-                weight,
-                scores: text.scores.to_vec(),
-                log_psi: text.log_psi,
-            }),
+            Some(known) => known.weight += text.weight,
+            None => self.texts.push(text),
+        }
+    }
+
+    /// Adds all of another pool.
+    pub(super) fn add_all(&mut self, other: Self) {
+        for text in other.texts {
+            self.push(text);
         }
     }
 

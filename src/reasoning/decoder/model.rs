@@ -98,7 +98,7 @@ impl<'m, 'a> TextModel<'m, 'a> {
     }
 
     /// A text with its last step ended by the limit of steps, if it has reached that.
-    fn cut(&self, prefix: Prefix) -> Prefix {
+    pub(in crate::reasoning) fn cut(&self, prefix: Prefix) -> Prefix {
         match (prefix.parent(), prefix.last_step()) {
             (Some(parent), Some(step))
                 if step.finish == Finish::Step && prefix.n_steps() - self.prompt.n_steps() >= self.config.max_steps =>
