@@ -12,19 +12,25 @@
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
+//! | stop voting when the answer is certain | [`MajorityCertificate`] |
+//! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
+mod certificate;
+pub mod countdown;
 mod decoder;
 mod error;
 mod generator;
 mod journal;
 mod ledger;
+pub mod llama;
 mod models;
 mod potential;
 mod prefix;
 mod reward;
 mod toy;
 
+pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
