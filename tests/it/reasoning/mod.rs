@@ -4,3 +4,4 @@ mod exact;
 mod presets;
 mod search;
 mod selectors;
+mod table;
