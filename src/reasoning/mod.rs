@@ -2,6 +2,8 @@
 
 mod error;
 mod generator;
+#[cfg(feature = "llm-http")]
+pub mod http;
 mod prefix;
 mod reward;
 

@@ -5,6 +5,7 @@ mod data;
 mod harness;
 mod kernels;
 mod layering;
+mod reasoning;
 mod reproducibility;
 mod resume;
 mod samplers;

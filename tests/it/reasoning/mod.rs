@@ -1,0 +1,4 @@
+//! Decoding of reasoning steps.
+
+#[cfg(feature = "llm-http")]
+mod http;
