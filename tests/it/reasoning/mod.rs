@@ -1,4 +1,5 @@
-//! Decoding of reasoning steps.
+//! Decoding of texts: against enumeration, on bad input, and with models behind servers.
 
+mod exact;
 #[cfg(feature = "llm-http")]
 mod http;

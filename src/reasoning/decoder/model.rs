@@ -1,0 +1,309 @@
+//! The Feynman-Kac model of texts: a language model proposes, a potential of rewards weighs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rand::rand_core::Rng;
+
+use super::config::{Base, DecoderConfig, ForcedEnd, Weighting};
+use super::particles::{Particle, Texts};
+use crate::math::log_sum_exp;
+use crate::parallel::Threads;
+use crate::reasoning::models::{Draw, Models};
+use crate::reasoning::{Budget, Call, CallError, Finish, Prefix, ReasoningError, Severity, Step};
+use crate::rng::Stream;
+use crate::smc::{Ahead, FeynmanKac, Move, Moved, Plan, Population, Streams, View};
+use crate::weights::{Resample, Status};
+
+/// Texts as a Feynman-Kac model.
+///
+/// ```text
+/// step 0:  the prompt, log G₀ = 0
+/// step t:  x_t ~ q(· | x₁:t₋₁),   log G_t = log ψ_t(x₁:t) - log ψ_{t-1}(x₁:t₋₁) + α log p(x_t | ·) - log q(x_t | ·)
+/// ```
+/// The last two terms are there when the target holds another language model than the proposal. Finished texts are frozen. A step costs one
+/// call of the generator and one of the reward model, whatever the number of particles.
+pub struct TextModel<'m, 'a> {
+    pub(in crate::reasoning) models: &'m mut Models<'a>,
+    pub(in crate::reasoning) config: DecoderConfig,
+    pub(in crate::reasoning) prompt: Prefix,
+    /// How often each slot's generation failed in the present step.
+    failures: HashMap<(usize, usize), u64>,
+    failed: Vec<FailedSlot>,
+    is_over_budget: bool,
+}
+
+/// A model call of one slot that failed.
+#[derive(Debug)]
+pub struct FailedSlot {
+    /// The step.
+    pub step: usize,
+    /// The slot.
+    pub slot: usize,
+    /// What was asked.
+    pub call: Call,
+    /// Why it failed.
+    pub error: CallError,
+}
+
+/// A candidate for a slot's next text.
+struct Candidate {
+    slot: usize,
+    particle: Particle,
+    log_increment: f64,
+}
+
+impl<'m, 'a> TextModel<'m, 'a> {
+    /// Texts that go on from a prompt.
+    pub fn new(models: &'m mut Models<'a>, config: DecoderConfig, prompt: Prefix) -> Self {
+        Self { models, config, prompt, failures: HashMap::new(), failed: Vec::new(), is_over_budget: false }
+    }
+
+    /// Model calls that failed so far, those that a later attempt mended included.
+    #[must_use]
+    pub fn failed(&self) -> &[FailedSlot] {
+        &self.failed
+    }
+
+    /// True if the run stopped because its budget did not cover another step.
+    #[must_use]
+    pub fn is_over_budget(&self) -> bool {
+        self.is_over_budget
+    }
+
+    pub(super) fn into_failed(self) -> Vec<FailedSlot> {
+        self.failed
+    }
+
+    /// The prompt as a particle.
+    #[must_use]
+    pub fn start(&self) -> Particle {
+        Particle { prefix: self.prompt.clone(), scores: Arc::new([]), log_psi: 0.0 }
+    }
+
+    /// A text with its last step ended by the limit of steps, if it has reached that.
+    fn cut(&self, prefix: Prefix) -> Prefix {
+        match (prefix.parent(), prefix.last_step()) {
+            (Some(parent), Some(step))
+                if step.finish == Finish::Step && prefix.n_steps() - self.prompt.n_steps() >= self.config.max_steps =>
+            {
+                parent.extended(Step { finish: Finish::MaxSteps, ..step.clone() })
+            }
+            _ => prefix,
+        }
+    }
+
+    /// log G of the last step of a text, after its parent with `log_psi_before`.
+    pub(in crate::reasoning) fn log_increment(&self, particle: &Particle, log_psi_before: f64) -> Result<f64, ReasoningError> {
+        let Some(step) = particle.prefix.last_step() else { return Ok(0.0) };
+        if step.finish.is_forced() && self.config.forced_end == ForcedEnd::Reject {
+            return Ok(f64::NEG_INFINITY);
+        }
+        let base = match self.config.base {
+            Base::Sampled => 0.0,
+            Base::Power(alpha) => {
+                let log_model =
+                    step.log_model.ok_or(ReasoningError::NoLogProbability { what: "the model's log-probability of a step" })?;
+                let log_sampling = step
+                    .log_sampling
+                    .ok_or(ReasoningError::NoLogProbability { what: "the log-probability of a step as it was drawn" })?;
+                alpha * log_model - log_sampling
+            }
+        };
+        let before = if self.config.weighting == Weighting::Telescoping { log_psi_before } else { 0.0 };
+        Ok(base + particle.log_psi - before)
+    }
+
+    /// A text with its scores and potential.
+    pub(in crate::reasoning) fn particle(&self, prefix: Prefix, scores: Arc<[f64]>) -> Particle {
+        let log_psi = self.config.potential.log_psi(self.models.scale(), &scores, prefix.is_finished());
+        Particle { prefix, scores, log_psi }
+    }
+
+    /// Notes a failure, and says what becomes of the slot.
+    fn note(&mut self, step: usize, slot: usize, call: Call, error: CallError) -> Status {
+        let status = if error.severity() == Severity::Transient { Status::Pending } else { Status::Failed };
+        self.failed.push(FailedSlot { step, slot, call, error });
+        status
+    }
+
+    /// Draws the candidates of some slots: parents and slots in order.
+    fn draw(
+        &mut self,
+        t: usize,
+        parents: &[(usize, Particle)],
+        streams: Streams,
+        status: &mut [Status],
+    ) -> Result<Vec<(usize, Prefix)>, ReasoningError> {
+        let k = self.config.n_candidates;
+        let mut draws = Vec::with_capacity(parents.len() * k);
+        for (slot, parent) in parents {
+            for c in 0..k {
+                let n_failed = self.failures.get(&(*slot, c)).copied().unwrap_or(0);
+                draws.push((*slot, c, Draw::new(&parent.prefix, draw_seed(streams, *slot, c, n_failed))));
+            }
+        }
+        let requests: Vec<_> = draws.iter().map(|(_, _, draw)| *draw).collect();
+        let replies = self.models.extend(&requests)?;
+        let places: Vec<_> = draws.iter().map(|&(slot, c, _)| (slot, c)).collect();
+        let mut drawn = Vec::with_capacity(replies.len());
+        for ((slot, c), reply) in places.into_iter().zip(replies) {
+            match reply {
+                Ok(prefix) => drawn.push((slot, self.cut(prefix))),
+                Err(error) => {
+                    *self.failures.entry((slot, c)).or_default() += 1;
+                    let outcome = self.note(t, slot, Call::Generate, error);
+                    if status[slot] != Status::Failed {
+                        status[slot] = outcome;
+                    }
+                }
+            }
+        }
+        // A slot waits until all its candidates are there; those that are will cost nothing then.
+        drawn.retain(|&(slot, _)| status[slot] == Status::Live);
+        Ok(drawn)
+    }
+
+    /// Scores drawn texts and weighs them.
+    fn weigh(
+        &mut self,
+        t: usize,
+        drawn: Vec<(usize, Prefix)>,
+        log_psi_before: &HashMap<usize, f64>,
+        status: &mut [Status],
+    ) -> Result<Vec<Candidate>, ReasoningError> {
+        let prefixes: Vec<_> = drawn.iter().map(|(_, prefix)| prefix).collect();
+        let replies = self.models.score(&prefixes)?;
+        let mut candidates = Vec::with_capacity(replies.len());
+        for ((slot, prefix), reply) in drawn.into_iter().zip(replies) {
+            match reply {
+                Ok(scores) => {
+                    let particle = self.particle(prefix, scores);
+                    let log_increment = self.log_increment(&particle, log_psi_before.get(&slot).copied().unwrap_or(0.0))?;
+                    candidates.push(Candidate { slot, particle, log_increment });
+                }
+                Err(error) => {
+                    let outcome = self.note(t, slot, Call::Reward, error);
+                    if status[slot] != Status::Failed {
+                        status[slot] = outcome;
+                    }
+                }
+            }
+        }
+        candidates.retain(|candidate| status[candidate.slot] == Status::Live);
+        Ok(candidates)
+    }
+
+    /// True if a budget covers a step of `n` particles.
+    fn covers(&self, n: u64) -> bool {
+        let budget: Budget = self.models.budget();
+        let ledger = self.models.ledger();
+        budget.check(Call::Generate, n, &ledger).is_ok() && budget.check(Call::Reward, n, &ledger).is_ok()
+    }
+}
+
+impl FeynmanKac for TextModel<'_, '_> {
+    type Population = Texts;
+    type Error = ReasoningError;
+
+    fn init(&mut self, to: Moved<'_, Texts>, _streams: Streams, _threads: &Threads) -> Result<(), ReasoningError> {
+        let start = self.start();
+        for slot in 0..to.log_increments.len() {
+            to.children.set(slot, start.clone());
+        }
+        to.log_increments.fill(0.0);
+        Ok(())
+    }
+
+    fn plan(&mut self, t: usize, view: View<'_, Texts>, _ahead: Ahead<'_>) -> Result<Plan, ReasoningError> {
+        let to_go = view
+            .population
+            .iter()
+            .zip(view.weights.log_weights)
+            .filter(|(text, w)| !text.prefix.is_finished() && **w > f64::NEG_INFINITY);
+        let n_to_go = to_go.count() as u64;
+        if n_to_go == 0 {
+            return Ok(Plan::stop());
+        }
+        // Resampling may fill every slot with texts that go on.
+        if !self.covers(view.population.len() as u64 * self.config.n_candidates as u64)
+            && !self.covers(n_to_go * self.config.n_candidates as u64)
+        {
+            self.is_over_budget = true;
+            return Ok(Plan::stop());
+        }
+        // The cloud before the first step is N times the prompt: nothing to choose from.
+        let resample = if t == 1 { Resample::Never } else { Resample::Auto };
+        Ok(Plan { resample, ..Plan::default() })
+    }
+
+    fn step(&mut self, from: Move<'_, Texts>, to: Moved<'_, Texts>) -> Result<(), ReasoningError> {
+        if from.attempt == 0 {
+            self.failures.clear();
+        }
+        let mut parents = Vec::new();
+        let mut log_psi_before = HashMap::new();
+        for slot in from.slots.iter() {
+            let ancestor = from.ancestors[slot / from.copies] as usize;
+            let Some(parent) = from.parents.get(ancestor) else { continue };
+            let is_dead = !from.resampled && from.weights.log_weights[ancestor] == f64::NEG_INFINITY;
+            if is_dead || parent.prefix.is_finished() {
+                // Only the presets that weigh finished texts again leave those live.
+                to.log_increments[slot] = if is_dead { 0.0 } else { parent.log_psi };
+                to.children.set(slot, parent.clone());
+                continue;
+            }
+            log_psi_before.insert(slot, parent.log_psi);
+            parents.push((slot, parent.clone()));
+        }
+        let drawn = self.draw(from.t, &parents, from.streams, to.status)?;
+        let candidates = self.weigh(from.t, drawn, &log_psi_before, to.status)?;
+        let is_frozen_at_end = self.config.weighting != (Weighting::PerRound { reweight_finished: true });
+        for family in candidates.chunk_by(|a, b| a.slot == b.slot) {
+            let slot = family[0].slot;
+            let (chosen, log_increment) = choose(family, &mut from.streams.slot(slot));
+            to.log_increments[slot] = log_increment;
+            if chosen.particle.prefix.is_finished() && is_frozen_at_end {
+                to.status[slot] = Status::Frozen;
+            }
+            to.children.set(slot, chosen.particle.clone());
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for TextModel<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextModel").field("config", &self.config).field("prompt", &self.prompt).finish_non_exhaustive()
+    }
+}
+
+/// The seed of a slot's draw: another one for each candidate, and after each failure.
+fn draw_seed(streams: Streams, slot: usize, candidate: usize, n_failed: u64) -> u64 {
+    let base = streams.slot(slot).next_u64();
+    let mut stream = Stream::keyed(base, crate::rng::Purpose::Particle, candidate as u64, n_failed);
+    stream.next_u64()
+}
+
+/// Draws one of a slot's candidates in proportion to its increment; the slot's increment is their mean.
+fn choose<'c>(family: &'c [Candidate], stream: &mut Stream) -> (&'c Candidate, f64) {
+    let [only] = family else {
+        let logs: Vec<f64> = family.iter().map(|candidate| candidate.log_increment).collect();
+        let total = log_sum_exp(&logs);
+        let u = stream.uniform();
+        let mut sum = 0.0;
+        let mut chosen = 0;
+        for (i, log) in logs.iter().enumerate() {
+            let weight = (log - total).exp();
+            if weight > 0.0 {
+                chosen = i;
+                sum += weight;
+                if u < sum {
+                    break;
+                }
+            }
+        }
+        return (&family[chosen], total - (family.len() as f64).ln());
+    };
+    (only, only.log_increment)
+}

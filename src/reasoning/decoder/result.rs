@@ -1,0 +1,155 @@
+//! What a decoder returns.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{FailedSlot, TextModel};
+use super::particles::Texts;
+use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
+use crate::smc::{Smc, Snapshot};
+
+/// A text with its weight.
+#[derive(Debug, Clone)]
+pub struct WeightedText {
+    /// The text.
+    pub prefix: Prefix,
+    /// Normalised weight.
+    pub weight: f64,
+    /// Scores of its steps, on the reward model's scale.
+    pub scores: Vec<f64>,
+    /// log ψ of it.
+    pub log_psi: f64,
+}
+
+impl WeightedText {
+    /// The last step's score; `None` if there is no step.
+    #[must_use]
+    pub fn reward(&self) -> Option<f64> {
+        self.scores.last().copied()
+    }
+}
+
+/// An estimate of log Z.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// log Ẑ; Ẑ itself is unbiased.
+    pub log: f64,
+    /// Its standard error, estimated from this one run; see
+    /// [`Genealogy::relative_variance`](crate::weights::Genealogy::relative_variance) for what it is worth: it is 1 once all texts share their
+    /// first step's particle.
+    pub standard_error: f64,
+}
+
+/// What happened in one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step, from 1.
+    pub step: usize,
+    /// Effective sample size after it.
+    pub ess: f64,
+    /// Log-evidence up to it.
+    pub log_evidence: f64,
+    /// True if ancestors were drawn before it.
+    pub resampled: bool,
+    /// Texts that are not finished after it.
+    pub n_unfinished: usize,
+    /// Number of different texts after it.
+    pub n_distinct: usize,
+    /// Slot `i` came from slot `ancestors[i]` of the step before.
+    pub ancestors: Vec<u32>,
+    /// The text in each slot, by its key.
+    pub prefixes: Vec<PrefixKey>,
+    /// Normalised weights.
+    pub weights: Vec<f64>,
+    /// The last score of each slot's text.
+    pub scores: Vec<f64>,
+}
+
+impl StepRecord {
+    pub(super) fn of(snapshot: &Snapshot<'_, Texts>) -> Self {
+        let texts = snapshot.view.population;
+        let prefixes: Vec<PrefixKey> = texts.iter().map(|text| text.prefix.key()).collect();
+        let mut distinct = prefixes.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        Self {
+            step: snapshot.info.t,
+            ess: snapshot.info.ess,
+            log_evidence: snapshot.info.log_evidence,
+            resampled: snapshot.info.resampled,
+            n_unfinished: texts.iter().filter(|text| !text.prefix.is_finished()).count(),
+            n_distinct: distinct.len(),
+            ancestors: snapshot.ancestors.to_vec(),
+            prefixes,
+            weights: snapshot.view.weights.normalised().collect(),
+            scores: texts.iter().map(|text| text.scores.last().copied().unwrap_or(f64::NAN)).collect(),
+        }
+    }
+}
+
+/// Why a decoder stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Every text is finished.
+    Finished,
+    /// The budget did not cover another step: some texts are unfinished.
+    Budget,
+}
+
+/// Texts with weights, and everything a run knows of itself.
+#[derive(Debug)]
+pub struct Decoded {
+    /// Texts with weights that sum to 1.
+    pub texts: Vec<WeightedText>,
+    /// The estimate of log Z, for methods that have one.
+    pub evidence: Option<Evidence>,
+    /// The steps: effective sample sizes, ancestors, weights.
+    pub steps: Vec<StepRecord>,
+    /// The target as a formula.
+    pub target: String,
+    /// The distribution that steps were drawn from.
+    pub prior: SamplingPrior,
+    /// The costs.
+    pub ledger: Ledger,
+    /// Model calls that failed, those that a later attempt mended included.
+    pub failed: Vec<FailedSlot>,
+    /// Number of particles that were dropped because their model calls failed.
+    pub n_dropped: usize,
+    /// Why it stopped.
+    pub stopped: Stopped,
+}
+
+impl Decoded {
+    pub(super) fn of(smc: Smc<TextModel<'_, '_>>, steps: Vec<StepRecord>, target: String, prior: SamplingPrior) -> Self {
+        let summary = smc.summary();
+        let view = smc.view();
+        let texts = view
+            .population
+            .iter()
+            .zip(view.weights.normalised())
+            .map(|(text, weight)| WeightedText {
+                prefix: text.prefix.clone(),
+                weight,
+                scores: text.scores.to_vec(),
+                log_psi: text.log_psi,
+            })
+            .collect();
+        let model = smc.into_model();
+        Self {
+            texts,
+            evidence: Some(Evidence { log: summary.log_evidence, standard_error: summary.relative_variance.max(0.0).sqrt() }),
+            steps,
+            target,
+            prior,
+            ledger: model.models.ledger(),
+            stopped: if model.is_over_budget() { Stopped::Budget } else { Stopped::Finished },
+            n_dropped: summary.n_killed,
+            failed: model.into_failed(),
+        }
+    }
+
+    /// The weighted mean of a function of texts: consistent for its mean under the target, with a bias of order 1/N.
+    pub fn mean(&self, f: impl Fn(&Prefix) -> f64) -> f64 {
+        self.texts.iter().filter(|text| text.weight > 0.0).map(|text| text.weight * f(&text.prefix)).sum()
+    }
+}

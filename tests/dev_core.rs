@@ -1,0 +1,3 @@
+//! dev
+#[path = "it/reasoning/exact.rs"]
+mod exact;
