@@ -3,7 +3,7 @@
     to_gguf.py MODEL.safetensors CONFIG.json VOCAB.json OUT.gguf
 
 Reads tensors by their Hugging Face names. The tokeniser has one token per character; tokens 0, 1 and 2 are padding, start and end.
-Needs numpy and gguf.
+A model with one output becomes a language model that writes "+" with its logit against "-". Needs numpy and gguf.
 """
 
 import json
@@ -29,27 +29,48 @@ def read_safetensors(path):
     return tensors
 
 
+# Sizes by the names of this repository and by those of Hugging Face.
+NAMES = {
+    "n_layers": "num_hidden_layers",
+    "d_model": "hidden_size",
+    "n_heads": "num_attention_heads",
+    "d_ff": "intermediate_size",
+    "max_positions": "max_position_embeddings",
+    "norm_epsilon": "rms_norm_eps",
+    "tied_embeddings": "tie_word_embeddings",
+    "rope_theta": "rope_theta",
+}
+
+
 def main(model, config, vocabulary, out):
     tensors = read_safetensors(model)
     with open(config) as file:
         config = json.load(file)
+    config = {ours: config[ours] if ours in config else config[theirs] for ours, theirs in NAMES.items()}
     with open(vocabulary) as file:
-        vocabulary = json.load(file)
-    tokens = vocabulary["tokens"] if isinstance(vocabulary, dict) else vocabulary
-    width, heads = config["hidden_size"], config["num_attention_heads"]
+        tokens = json.load(file)["tokens"]
+    width, heads = config["d_model"], config["n_heads"]
     head = width // heads
     n_tokens = tensors["model.embed_tokens.weight"].shape[0]
-    tokens = tokens + [f"<unused{i}>" for i in range(len(tokens), n_tokens)]
+    if len(tokens) != n_tokens:
+        sys.exit(f"{vocabulary} has {len(tokens)} tokens, {model} {n_tokens}")
+
+    output = tensors["model.embed_tokens.weight"] if config["tied_embeddings"] else tensors.get("lm_head.weight", tensors.get("score.weight"))
+    if output.shape[0] == 1:
+        # A reward model becomes a judge: its logit is that of "+", and 0 that of every other token, "-" among them.
+        judge = np.zeros((n_tokens, width), np.float32)
+        judge[tokens.index("+")] = output[0]
+        output = judge
 
     writer = gguf.GGUFWriter(out, "llama")
     writer.add_name("posterity")
-    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_context_length(config["max_positions"])
     writer.add_embedding_length(width)
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_block_count(config["n_layers"])
+    writer.add_feed_forward_length(config["d_ff"])
     writer.add_head_count(heads)
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_head_count_kv(heads)
+    writer.add_layer_norm_rms_eps(config["norm_epsilon"])
     writer.add_rope_dimension_count(head)
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_vocab_size(n_tokens)
@@ -71,21 +92,20 @@ def main(model, config, vocabulary, out):
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
 
-    def interleaved(weight, n_heads):
+    def interleaved(weight):
         """llama.cpp rotates neighbouring pairs of rows, Hugging Face the two halves of a head."""
-        return weight.reshape(n_heads, 2, head // 2, width).swapaxes(1, 2).reshape(n_heads * head, width)
+        return weight.reshape(heads, 2, head // 2, width).swapaxes(1, 2).reshape(width, width)
 
     writer.add_tensor("token_embd.weight", tensors["model.embed_tokens.weight"])
     writer.add_tensor("output_norm.weight", tensors["model.norm.weight"])
-    if not config.get("tie_word_embeddings"):
-        writer.add_tensor("output.weight", tensors["lm_head.weight"])
-    for layer in range(config["num_hidden_layers"]):
+    writer.add_tensor("output.weight", output)
+    for layer in range(config["n_layers"]):
         theirs, ours = f"model.layers.{layer}.", f"blk.{layer}."
         query, key = (tensors[theirs + f"self_attn.{name}_proj.weight"] for name in "qk")
         writer.add_tensor(ours + "attn_norm.weight", tensors[theirs + "input_layernorm.weight"])
         writer.add_tensor(ours + "ffn_norm.weight", tensors[theirs + "post_attention_layernorm.weight"])
-        writer.add_tensor(ours + "attn_q.weight", interleaved(query, heads))
-        writer.add_tensor(ours + "attn_k.weight", interleaved(key, config["num_key_value_heads"]))
+        writer.add_tensor(ours + "attn_q.weight", interleaved(query))
+        writer.add_tensor(ours + "attn_k.weight", interleaved(key))
         writer.add_tensor(ours + "attn_v.weight", tensors[theirs + "self_attn.v_proj.weight"])
         writer.add_tensor(ours + "attn_output.weight", tensors[theirs + "self_attn.o_proj.weight"])
         for name in ("gate", "up", "down"):

@@ -193,6 +193,29 @@ impl HttpClient {
         results.into_iter().map(|(_, result)| result).collect()
     }
 
+    /// As [`HttpClient::post_all`], where some requests have their result without being sent.
+    pub(super) fn post_some<T: Send>(
+        &self,
+        calls: Vec<std::result::Result<Call, std::result::Result<T, HttpError>>>,
+        parse: impl Fn(usize, Value) -> std::result::Result<T, Malformed> + Sync,
+    ) -> Vec<std::result::Result<T, HttpError>> {
+        let (mut sent, mut places, mut results) = (Vec::new(), Vec::new(), Vec::with_capacity(calls.len()));
+        for (place, call) in calls.into_iter().enumerate() {
+            results.push(call.map_or_else(
+                |result| result,
+                |call| {
+                    sent.push(call);
+                    places.push(place);
+                    Err(HttpError::NotSent)
+                },
+            ));
+        }
+        for (&place, result) in places.iter().zip(self.post_all(&sent, |index, reply| parse(places[index], reply))) {
+            results[place] = result;
+        }
+        results
+    }
+
     /// One request with its retries; `request` tells its jitter apart from that of others.
     fn post<T>(
         &self,

@@ -77,6 +77,9 @@ pub enum HttpError {
     /// The end of a text is to be scored, and the dialect does not know how its token is written.
     #[error("the end of a text can be scored only if its token is named: see `Vllm::end_of_text`")]
     NoEndOfText,
+    /// The template makes no prompt of the prefix.
+    #[error("the template makes no prompt of this prefix")]
+    NoPrompt,
     /// The request was not sent, because another one of its batch had found the server gone.
     #[error("not sent: the server did not answer other requests of the batch")]
     NotSent,
@@ -149,7 +152,7 @@ impl HttpError {
     pub fn severity(&self) -> Severity {
         match self {
             Self::Rejected { .. } | Self::Setup { .. } | Self::NoEndOfText => Severity::Fatal,
-            Self::ContextFull { .. } | Self::Malformed(_) => Severity::Slot,
+            Self::ContextFull { .. } | Self::Malformed(_) | Self::NoPrompt => Severity::Slot,
             _ => Severity::Transient,
         }
     }

@@ -8,6 +8,7 @@ use crate::reasoning::{CallError, Prefix, RewardModel, RewardScale, ScoreRequest
 use super::client::HttpClient;
 use super::dialect::{Dialect, ForcedRequest, LogProbStyle};
 use super::each_step::score_each;
+use super::error::HttpError;
 use super::generator::force_all;
 use super::template::PromptTemplate;
 
@@ -125,10 +126,19 @@ impl<D: Dialect> RewardModel for ForcedTextReward<D> {
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<std::result::Result<StepScores, CallError>> {
         score_each(requests, |prefixes| {
             let given: Vec<_> = prefixes.iter().map(|prefix| self.given(prefix)).collect();
-            let asked: Vec<_> =
-                given.iter().map(|(prompt, pieces)| ForcedRequest { prompt, model: &self.model, pieces, end: false }).collect();
+            let asked: Vec<_> = given
+                .iter()
+                .map(|(prompt, pieces)| ForcedRequest {
+                    prompt: prompt.as_deref().unwrap_or_default(),
+                    model: &self.model,
+                    // Nothing is asked where there is no prompt.
+                    pieces: if prompt.is_some() { pieces } else { &[] },
+                    end: false,
+                })
+                .collect();
             let forced = force_all(&self.client, &self.dialect, &asked);
-            let logits = forced.into_iter().map(|forced| {
+            let logits = forced.into_iter().zip(&given).map(|(forced, (prompt, _))| {
+                prompt.as_ref().ok_or(HttpError::NoPrompt)?;
                 let forced = forced?;
                 let n_last = forced.pieces.last().map_or(0, Vec::len);
                 Ok((self.head.logit(&forced.pieces.concat(), n_last), forced.tokens))
@@ -140,7 +150,7 @@ impl<D: Dialect> RewardModel for ForcedTextReward<D> {
 
 impl<D> ForcedTextReward<D> {
     /// What precedes the tokens, and the texts whose tokens they are.
-    fn given<'a>(&self, prefix: &'a Prefix) -> (String, Vec<&'a str>) {
+    fn given<'a>(&self, prefix: &'a Prefix) -> (Option<String>, Vec<&'a str>) {
         let n_steps = prefix.n_steps();
         let n_before = match self.span {
             Span::LastStep => n_steps.saturating_sub(1),

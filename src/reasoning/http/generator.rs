@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use serde_json::Value;
-
 use crate::error::{Error, Result};
 use crate::reasoning::{
     CallError, ContinuationRequest, ContinuationScore, Extension, Finish, SamplingPrior, Step, StepGenerator, StepRequest,
 };
 
-use super::client::{Call, HttpClient};
+use super::client::HttpClient;
 use super::dialect::{Completion, CompletionRequest, Dialect, ForcedRequest, ForcedText, LogProbStyle, Stop};
 use super::error::{HttpError, Malformed};
 
@@ -361,26 +359,14 @@ pub(super) fn force_all<D: Dialect>(
     dialect: &D,
     requests: &[ForcedRequest<'_>],
 ) -> Vec<std::result::Result<ForcedText, HttpError>> {
-    // What the dialect cannot ask, and an empty text, never reach the server.
-    let mut results: Vec<Option<std::result::Result<ForcedText, HttpError>>> = Vec::with_capacity(requests.len());
-    let (mut calls, mut places): (Vec<Call>, Vec<usize>) = (Vec::new(), Vec::new());
-    for (index, request) in requests.iter().enumerate() {
-        let nothing = !request.end && request.pieces.iter().all(|piece| piece.is_empty());
-        results.push(match dialect.force(request) {
-            _ if nothing => Some(Ok(ForcedText { pieces: vec![Vec::new(); request.pieces.len()], end: None, tokens: 0 })),
-            None => Some(Err(HttpError::NoEndOfText)),
-            Some(call) => {
-                calls.push(call);
-                places.push(index);
-                None
-            }
-        });
-    }
-    let read = |call: usize, reply: Value| dialect.read_forced(&requests[places[call]], &reply);
-    for (&place, result) in places.iter().zip(client.post_all(&calls, read)) {
-        results[place] = Some(result);
-    }
-    results.into_iter().map(|result| result.unwrap_or(Err(HttpError::NotSent))).collect()
+    let call = |request: &ForcedRequest<'_>| {
+        if !request.end && request.pieces.iter().all(|piece| piece.is_empty()) {
+            let pieces = vec![Vec::new(); request.pieces.len()];
+            return Err(Ok(ForcedText { pieces, end: None, tokens: 0 }));
+        }
+        dialect.force(request).ok_or(Err(HttpError::NoEndOfText))
+    };
+    client.post_some(requests.iter().map(call).collect(), |index, reply| dialect.read_forced(&requests[index], &reply))
 }
 
 fn non_empty(text: &str, what: &'static str) -> Result<String> {

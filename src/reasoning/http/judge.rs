@@ -6,7 +6,7 @@ use crate::reasoning::{CallError, RewardModel, RewardScale, SamplingPrior, Score
 use super::client::HttpClient;
 use super::dialect::{CompletionRequest, Dialect, LogProbStyle};
 use super::each_step::score_each;
-use super::error::Malformed;
+use super::error::{HttpError, Malformed};
 use super::template::PromptTemplate;
 
 /// A language model that judges a step by one token, as `+` or `-`: r = p(+) / (p(+) + p(−)).
@@ -23,6 +23,7 @@ pub struct JudgeReward<D> {
     good: Vec<String>,
     bad: Vec<String>,
     n_listed: u32,
+    floor: Option<f64>,
 }
 
 impl<D: Dialect> JudgeReward<D> {
@@ -44,6 +45,7 @@ impl<D: Dialect> JudgeReward<D> {
             good: both("+"),
             bad: both("-"),
             n_listed: 20,
+            floor: None,
         })
     }
 
@@ -74,6 +76,33 @@ impl<D: Dialect> JudgeReward<D> {
         Ok(self)
     }
 
+    /// Sets the score of prefixes of which the [template](PromptTemplate::partial) makes no prompt. Without it they are errors of their
+    /// slot.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] outside \[0, 1\].
+    pub fn floor(mut self, score: f64) -> Result<Self> {
+        if !(0.0..=1.0).contains(&score) {
+            return Err(Error::InvalidSetting { setting: "floor", value: score, rule: "in [0, 1]" });
+        }
+        self.floor = Some(score);
+        Ok(self)
+    }
+
+    fn request<'a>(&'a self, prompt: &'a str) -> CompletionRequest<'a> {
+        CompletionRequest {
+            prompt,
+            prior: &self.prior,
+            max_tokens: Some(1),
+            greedy: true,
+            stop: &[],
+            seed: 0,
+            n: 1,
+            log_probs: Some(self.n_listed),
+        }
+    }
+
     fn judgement(&self, listed: &[(String, f64)]) -> std::result::Result<f64, Malformed> {
         let probability = |tokens: &[String]| {
             let found = listed.iter().filter(|(token, _)| tokens.contains(token)).map(|(_, log_prob)| log_prob.exp());
@@ -96,22 +125,13 @@ impl<D: Dialect> RewardModel for JudgeReward<D> {
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<std::result::Result<StepScores, CallError>> {
         score_each(requests, |prefixes| {
             let prompts: Vec<_> = prefixes.iter().map(|prefix| self.template.write(prefix)).collect();
-            let asked: Vec<_> = prompts
-                .iter()
-                .map(|prompt| CompletionRequest {
-                    prompt,
-                    prior: &self.prior,
-                    max_tokens: Some(1),
-                    greedy: true,
-                    stop: &[],
-                    seed: 0,
-                    n: 1,
-                    log_probs: Some(self.n_listed),
-                })
-                .collect();
-            let calls: Vec<_> = asked.iter().map(|request| self.dialect.complete(request)).collect();
-            self.client.post_all(&calls, |index, reply| {
-                let completions = self.dialect.read_completions(&asked[index], &reply)?;
+            let call = |prompt: &Option<String>| match prompt {
+                Some(prompt) => Ok(self.dialect.complete(&self.request(prompt))),
+                None => Err(self.floor.map(|floor| (floor, 0)).ok_or(HttpError::NoPrompt)),
+            };
+            self.client.post_some(prompts.iter().map(call).collect(), |index, reply| {
+                let prompt = prompts[index].as_deref().unwrap_or_default();
+                let completions = self.dialect.read_completions(&self.request(prompt), &reply)?;
                 let first = completions.first().ok_or(Malformed::Count { what: "choices", expected: 1, found: 0 })?;
                 Ok((self.judgement(&first.first_top)?, first.prompt_tokens + first.n_tokens))
             })

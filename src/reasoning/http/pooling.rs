@@ -6,7 +6,7 @@ use crate::reasoning::{CallError, RewardModel, RewardScale, ScoreRequest, StepSc
 
 use super::client::{Call, HttpClient};
 use super::dialect::{array, number};
-use super::error::Malformed;
+use super::error::{HttpError, Malformed};
 use super::template::PromptTemplate;
 
 /// A reward model that vLLM serves with `--runner pooling` (formerly `--task reward`): one row of class probabilities per step tag.
@@ -50,17 +50,17 @@ impl PoolingReward {
         self
     }
 
-    fn call(&self, request: &ScoreRequest<'_>) -> Call {
+    fn call(&self, request: &ScoreRequest<'_>) -> Result<Call, HttpError> {
         let mut body = json!({
             "model": self.model,
-            "input": self.template.write(request.prefix),
+            "input": self.template.write(request.prefix).ok_or(HttpError::NoPrompt)?,
             "encoding_format": "float",
             "add_special_tokens": false,
         });
         if let Some(task) = &self.task {
             body["task"] = json!(task);
         }
-        Call { path: "/pooling", body }
+        Ok(Call { path: "/pooling", body })
     }
 
     fn read(&self, request: &ScoreRequest<'_>, reply: &Value) -> Result<StepScores, Malformed> {
@@ -89,8 +89,8 @@ impl RewardModel for PoolingReward {
     }
 
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<Result<StepScores, CallError>> {
-        let calls: Vec<_> = requests.iter().map(|request| self.call(request)).collect();
-        let scores = self.client.post_all(&calls, |index, reply| self.read(&requests[index], &reply));
+        let calls = requests.iter().map(|request| self.call(request).map_err(Err)).collect();
+        let scores = self.client.post_some(calls, |index, reply| self.read(&requests[index], &reply));
         scores.into_iter().map(|score| score.map_err(CallError::from)).collect()
     }
 }

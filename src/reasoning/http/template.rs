@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::reasoning::Prefix;
 
-type Write = Box<dyn Fn(&Prefix) -> String + Send + Sync>;
+type Write = Box<dyn Fn(&Prefix) -> Option<String> + Send + Sync>;
 
 /// Writes a prefix as the prompt of a reward model.
 ///
@@ -13,9 +13,9 @@ type Write = Box<dyn Fn(&Prefix) -> String + Send + Sync>;
 /// use posterity::reasoning::{Finish, Prefix, Step};
 /// let prefix = Prefix::prompt("1+1?").extended(Step::new("It is 2.\n\n", Finish::Step));
 /// let judge = PromptTemplate::new(|prefix| format!("Q: {}\nA: {}\nGood? ", prefix.prompt_text(), prefix.written().trim_end()));
-/// assert_eq!(judge.write(&prefix), "Q: 1+1?\nA: It is 2.\nGood? ");
+/// assert_eq!(judge.write(&prefix).as_deref(), Some("Q: 1+1?\nA: It is 2.\nGood? "));
 /// let tagged = PromptTemplate::tagged("<user>", "</user>", "<step>", "<end>");
-/// assert_eq!(tagged.write(&prefix), "<user>1+1?</user>It is 2.<step><end>");
+/// assert_eq!(tagged.write(&prefix).as_deref(), Some("<user>1+1?</user>It is 2.<step><end>"));
 /// ```
 pub struct PromptTemplate(Write);
 
@@ -28,6 +28,12 @@ impl fmt::Debug for PromptTemplate {
 impl PromptTemplate {
     /// Any function of a prefix.
     pub fn new(write: impl Fn(&Prefix) -> String + Send + Sync + 'static) -> Self {
+        Self(Box::new(move |prefix| Some(write(prefix))))
+    }
+
+    /// A function that makes no prompt of some prefixes. Those are not sent, and are errors of their slot, or get the floor of a
+    /// [`JudgeReward`](super::JudgeReward).
+    pub fn partial(write: impl Fn(&Prefix) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Box::new(write))
     }
 
@@ -62,9 +68,9 @@ impl PromptTemplate {
         )
     }
 
-    /// Writes a prefix.
+    /// Writes a prefix; `None` where it makes no prompt.
     #[must_use]
-    pub fn write(&self, prefix: &Prefix) -> String {
+    pub fn write(&self, prefix: &Prefix) -> Option<String> {
         (self.0)(prefix)
     }
 }

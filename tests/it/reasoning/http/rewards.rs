@@ -101,7 +101,7 @@ fn a_judge_is_asked_for_one_token_per_step() {
 #[test]
 fn a_judgement_that_is_not_listed_is_bounded_and_none_is_an_error() {
     let prefix = prefix();
-    let mut score = |top: Value| {
+    let score = |top: Value| {
         let server = Fake::script(vec![judged_by_vllm(&top)]);
         judge(&server).score(&[last(&prefix, 1)]).pop().expect("one reply").map(|scores| scores.scores[0])
     };
@@ -116,6 +116,23 @@ fn a_judgement_that_is_not_listed_is_bounded_and_none_is_an_error() {
     assert!(judge(&server).tokens(&[], &["no"]).is_err() && judge(&server).n_listed(1).is_err());
     let processed = Vllm::default().log_probs(LogProbStyle::Processed);
     assert!(JudgeReward::new(server.client(), processed, "judge", PromptTemplate::plain()).is_err());
+}
+
+#[test]
+fn a_prefix_without_a_prompt_is_not_sent() {
+    let server = Fake::new(|_, _| judged_by_vllm(&json!({"+": -0.5, "-": -0.5})));
+    let template = || PromptTemplate::partial(|prefix| (prefix.n_steps() != 1).then(|| prefix.text()));
+    let prefix = prefix();
+    let made = || JudgeReward::new(server.client(), Vllm::default(), "judge", template()).expect("a judge");
+    let error = made().score(&[last(&prefix, 2)]).pop().expect("one reply").expect_err("no prompt");
+    assert_eq!(error.severity(), Severity::Slot);
+    let floored = made().floor(0.125).expect("a judge").score(&[last(&prefix, 2)]).pop().expect("one reply").expect("scores");
+    assert_eq!(floored.scores, [0.125, 0.5]);
+    assert!(made().floor(1.5).is_err() && made().floor(f64::NAN).is_err());
+    let mut pooling = PoolingReward::new(server.client(), "prm", PromptTemplate::partial(|_| None));
+    let n_sent = server.requests().len();
+    let error = pooling.score(&[last(&prefix, 1)]).pop().expect("one reply").expect_err("no prompt");
+    assert_eq!((error.severity(), server.requests().len()), (Severity::Slot, n_sent));
 }
 
 #[test]
