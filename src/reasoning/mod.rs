@@ -13,9 +13,11 @@
 //! | decode by particles | [`Decoder`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
+//! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod certificate;
+pub mod countdown;
 mod decoder;
 mod error;
 mod generator;
@@ -23,6 +25,7 @@ mod generator;
 pub mod http;
 mod journal;
 mod ledger;
+pub mod llama;
 mod models;
 mod potential;
 mod prefix;

@@ -39,6 +39,8 @@ pub enum Purpose {
     Smoothing = 14,
     /// Forecasts of states and observations; step = step, slot = block of paths.
     Forecast = 15,
+    /// Tokens of a step of a language model.
+    Token = 20,
     /// Jitter of the waits before a request is sent again; step = retry, slot = request.
     Backoff = 32,
 }

@@ -14,6 +14,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Which log-probabilities the server reports.
     fn log_prob_style(&self) -> LogProbStyle;
 
+    /// True if requests must limit the number of tokens.
+    fn needs_max_tokens(&self) -> bool {
+        false
+    }
+
     /// Most texts that one request may draw from one prompt, independently of each other.
     fn max_siblings(&self) -> usize {
         1

@@ -60,7 +60,8 @@ impl<D: Dialect> ServerGenerator<D> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a temperature, nucleus or cut-off of the prior that is out of range.
+    /// [`Error::InvalidSetting`] for a temperature, nucleus or cut-off of the prior that is out of range; [`Error::Field`] if
+    /// the dialect [needs](Dialect::needs_max_tokens) a limit of tokens per step and the prior has none.
     pub fn new(client: HttpClient, dialect: D, prior: SamplingPrior) -> Result<Self> {
         let settings = [
             (
@@ -78,6 +79,9 @@ impl<D: Dialect> ServerGenerator<D> {
             if !valid {
                 return Err(Error::InvalidSetting { setting, value, rule });
             }
+        }
+        if dialect.needs_max_tokens() && prior.max_tokens_per_step.is_none() {
+            return Err(Error::Field { field: "max_tokens_per_step".into(), rule: "given for this server" });
         }
         Ok(Self {
             client,
@@ -149,8 +153,9 @@ impl<D: Dialect> ServerGenerator<D> {
         let mut open = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
             let key = (request.prefix.key(), request.max_tokens);
+            let alone = most == 1 || request.greedy || self.prior.temperature == 0.0;
             match open.get(&key) {
-                Some(&group) if most > 1 && !request.greedy => {
+                Some(&group) if !alone => {
                     let members: &mut Vec<usize> = &mut groups[group];
                     members.push(index);
                     if members.len() == most {
@@ -158,7 +163,7 @@ impl<D: Dialect> ServerGenerator<D> {
                     }
                 }
                 _ => {
-                    if most > 1 && !request.greedy {
+                    if !alone {
                         open.insert(key, groups.len());
                     }
                     groups.push(vec![index]);

@@ -12,7 +12,8 @@ use super::error::Malformed;
 /// vLLM's completion endpoint.
 ///
 /// The prompt is sent as it is, and no start token is added: it must stand in the prompt, as chat templates write it. Every sampler
-/// setting is sent, since a checkpoint's `generation_config.json` may change the defaults.
+/// setting is sent, since a checkpoint's `generation_config.json` may change the defaults. The prior must limit the tokens per step; prompt
+/// and limit together must fit the context, else the text ends there.
 ///
 /// Given text is scored by echo. The end of text can be scored only if its token's text is known ([`Vllm::end_of_text`]). vLLM reads a
 /// prompt whose log-probabilities are asked for without its prefix cache.
@@ -71,6 +72,11 @@ impl Dialect for Vllm {
         self.style
     }
 
+    /// Without it vLLM writes 16 tokens, and null, which should mean what the context holds, makes some versions fail.
+    fn needs_max_tokens(&self) -> bool {
+        true
+    }
+
     fn max_siblings(&self) -> usize {
         self.max_siblings
     }
@@ -80,7 +86,6 @@ impl Dialect for Vllm {
         let mut body = json!({
             "model": prior.model,
             "prompt": request.prompt,
-            // Not left out: the default is 16. Null is what the context still holds.
             "max_tokens": request.max_tokens,
             "temperature": request.temperature(),
             "top_p": prior.top_p,

@@ -224,6 +224,7 @@ fn settings_out_of_range_are_refused() {
         SamplingPrior { min_p: 1.5, ..prior() },
         SamplingPrior { top_k: Some(0), ..prior() },
         SamplingPrior { max_tokens_per_step: Some(0), ..prior() },
+        SamplingPrior { max_tokens_per_step: None, ..prior() },
     ] {
         assert!(made(prior).is_err());
     }
