@@ -25,6 +25,8 @@ mod answers;
 mod decoder;
 mod error;
 mod generator;
+#[cfg(feature = "llm-http")]
+pub mod http;
 mod journal;
 mod ledger;
 pub mod llama;

@@ -1,7 +1,9 @@
-//! Decoding of texts: against enumeration, and on bad input.
+//! Decoding of texts: against enumeration, on bad input, and with models behind servers.
 
 mod exact;
 mod presets;
 mod search;
 mod selectors;
 mod table;
+#[cfg(feature = "llm-http")]
+mod http;
