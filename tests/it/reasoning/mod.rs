@@ -1,5 +1,6 @@
 //! Decoding of texts: against enumeration, on bad input, and with models behind servers.
 
+mod countdown;
 mod exact;
 mod presets;
 mod search;
@@ -7,3 +8,4 @@ mod selectors;
 mod table;
 #[cfg(feature = "llm-http")]
 mod http;
+mod llama;
