@@ -19,9 +19,9 @@
 //! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
+mod answers;
 mod certificate;
 pub mod countdown;
-mod answers;
 mod decoder;
 mod error;
 mod generator;
@@ -37,15 +37,15 @@ mod potential;
 mod power_sampling;
 mod prefix;
 mod presets;
+mod retry;
 mod reward;
 mod search;
-mod retry;
 mod tempering;
 mod toy;
 mod without_replacement;
 
-pub use certificate::{LeadTest, MajorityCertificate};
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
+pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,

@@ -204,7 +204,9 @@ mod tests {
             attend::portable(&query, &tiles, at, n, &mut scores, &mut portable);
             assert_eq!(out, portable);
 
-            let score = |t: usize| (0..width).map(|j| f64::from(query[j] * tiles[t / TILE][key(t, j)])).sum::<f64>() / (width as f64).sqrt();
+            let score = |t: usize| {
+                (0..width).map(|j| f64::from(query[j] * tiles[t / TILE][key(t, j)])).sum::<f64>() / (width as f64).sqrt()
+            };
             let weights: Vec<f64> = (0..n).map(|t| score(t).exp()).collect();
             let total: f64 = weights.iter().sum();
             for j in 0..width {

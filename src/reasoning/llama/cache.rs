@@ -205,7 +205,9 @@ pub(super) fn head_at(config: &LlamaConfig, layer: usize, head: usize) -> (usize
 impl Row {
     /// Makes room for tokens after those that the row holds, in tiles of its own.
     pub(super) fn reserve(&mut self, config: &LlamaConfig, n_tokens: usize, free: &mut FreeTiles) {
-        if n_tokens > 0 && let Some(shared) = self.tiles.get_mut(self.len / TILE).filter(|tile| Arc::strong_count(tile) > 1) {
+        if n_tokens > 0
+            && let Some(shared) = self.tiles.get_mut(self.len / TILE).filter(|tile| Arc::strong_count(tile) > 1)
+        {
             let mut own = free.take(config);
             if let Some(own) = Arc::get_mut(&mut own) {
                 own.copy_from_slice(shared);

@@ -1,8 +1,8 @@
 //! The Countdown task: lines, truth, what can be reached, and exact values.
 
 use posterity::reasoning::countdown::{
-    ExactValue, LineError, Operation, Problem, ProblemError, Solver, Split, Wrong, answer, claimed_numbers, is_answer, legal_lines,
-    read_line, reward_text,
+    ExactValue, LineError, Operation, Problem, ProblemError, Solver, Split, Wrong, answer, claimed_numbers, is_answer,
+    legal_lines, read_line, reward_text,
 };
 use posterity::reasoning::{
     CallError, ContinuationRequest, ContinuationScore, Extension, Finish, Prefix, RewardModel, SamplingPrior, ScoreRequest, Step,
@@ -69,7 +69,8 @@ fn solutions_are_all_right_texts_that_end_at_the_target() {
         let problem = Problem::random(Split::Validation, 4, index).unwrap();
         let solutions = solver.solutions(problem.target(), problem.numbers()).unwrap();
         assert!(!solutions.is_empty());
-        let mut texts: Vec<String> = solutions.iter().map(|lines| lines.iter().map(|line| line.text.as_str()).collect()).collect();
+        let mut texts: Vec<String> =
+            solutions.iter().map(|lines| lines.iter().map(|line| line.text.as_str()).collect()).collect();
         texts.iter().for_each(|text| assert_eq!(problem.check(text), Ok(())));
         texts.sort_unstable();
         texts.dedup();
@@ -98,14 +99,26 @@ fn legal_lines_follow_the_format() {
     lines.iter().for_each(|line| assert_eq!(read_line(&line.text, &[9, 26, 8]), Ok(line.left.clone())));
     // Equal numbers give each text once.
     let equal = legal_lines(&[5, 5, 5]);
-    assert_eq!(equal.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["05+05=10,05\n", "05*05=25,05\n", "05/05=01,05\n"]);
+    assert_eq!(
+        equal.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        ["05+05=10,05\n", "05*05=25,05\n", "05/05=01,05\n"]
+    );
 }
 
 #[test]
 fn wrong_lines_are_told_apart() {
     let left = [9, 26, 8, 8];
     let wrong = |line: &str| read_line(line, &left).unwrap_err();
-    for line in ["", "26-09=17,08,08", "26-9=17,08,08\n", "26-09=17,8,08\n", "26-09=17,08,00\n", "26-09=\n", "26?09=17,08,08\n", "é-09=17,08,08\n"] {
+    for line in [
+        "",
+        "26-09=17,08,08",
+        "26-9=17,08,08\n",
+        "26-09=17,8,08\n",
+        "26-09=17,08,00\n",
+        "26-09=\n",
+        "26?09=17,08,08\n",
+        "é-09=17,08,08\n",
+    ] {
         assert_eq!(wrong(line), LineError::Form, "{line:?}");
         assert_eq!(claimed_numbers(line), None);
     }
@@ -132,7 +145,10 @@ fn solutions_are_checked_line_by_line() {
     // The target by a wrong line is no solution.
     let error = LineError::Result { stated: 25, right: 9 };
     assert_eq!(problem.check("26-09=17,08\n17-08=25\n"), Err(Wrong::Line { line: 1, error }));
-    assert_eq!(problem.check("26-09=17,08\n17+08=25\n25+25=50\n"), Err(Wrong::Line { line: 2, error: LineError::Operand { number: 25 } }));
+    assert_eq!(
+        problem.check("26-09=17,08\n17+08=25\n25+25=50\n"),
+        Err(Wrong::Line { line: 2, error: LineError::Operand { number: 25 } })
+    );
     assert_eq!((answer("26-09=17,08\n17-08=25\n"), answer("26-09=17,08\n"), answer("")), (Some(25), None, None));
     assert!(is_answer("17+08=25\n") && !is_answer("26-09=17,08\n"));
 }
@@ -148,7 +164,9 @@ fn problems_are_numbered_and_read_back() {
             let mut numbers = problem.numbers().to_vec();
             numbers.sort_unstable();
             numbers.dedup();
-            assert!(numbers.len() == n && problem.n_lines() == n - 1 && numbers[n - 1] <= 30 && (10..=99).contains(&problem.target()));
+            assert!(
+                numbers.len() == n && problem.n_lines() == n - 1 && numbers[n - 1] <= 30 && (10..=99).contains(&problem.target())
+            );
         }
     }
     assert_ne!(Problem::random(Split::Validation, 5, 0), Problem::random(Split::Test, 5, 0));

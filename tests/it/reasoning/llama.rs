@@ -1,9 +1,11 @@
 //! The small Llama: its forward pass against the framework that trained it, its cache, its generator and its reward model.
 
-use posterity::reasoning::llama::{CharTokenizer, KvCache, Llama, LlamaConfig, LlamaError, LlamaGenerator, LlamaReward, Outputs, TokenBatch};
+use posterity::reasoning::llama::{
+    CharTokenizer, KvCache, Llama, LlamaConfig, LlamaError, LlamaGenerator, LlamaReward, Outputs, TokenBatch,
+};
 use posterity::reasoning::{
-    CallError, ContinuationRequest, Extension, Finish, Prefix, RewardModel, SamplingPrior, ScoreRequest, Severity, Step, StepGenerator,
-    StepRequest, countdown,
+    CallError, ContinuationRequest, Extension, Finish, Prefix, RewardModel, SamplingPrior, ScoreRequest, Severity, Step,
+    StepGenerator, StepRequest, countdown,
 };
 use serde_json::{Value, json};
 
@@ -82,7 +84,8 @@ fn a_row_has_the_same_bits_in_any_batch_and_in_any_pieces() {
     for n_first in [1, 19] {
         let (mut cache, tokens) = (model.new_cache(), &texts[3]);
         let (row, other) = (cache.push_row(), cache.push_row());
-        let mut last = read(&model, &mut cache, &[(row, &tokens[..n_first]), (other, &texts[0][..5])], Outputs::Last).swap_remove(0);
+        let mut last =
+            read(&model, &mut cache, &[(row, &tokens[..n_first]), (other, &texts[0][..5])], Outputs::Last).swap_remove(0);
         for i in n_first..tokens.len() {
             assert_eq!(last, alone[3][i - 1]);
             last = read(&model, &mut cache, &[(other, &[3]), (row, &tokens[i..=i])], Outputs::Last).swap_remove(1);
@@ -187,11 +190,15 @@ fn files_that_do_not_fit_give_typed_errors() {
         assert!(matches!(Llama::from_safetensors(config(), &bytes[..n]), Err(LlamaError::Undecodable { .. })), "{n}");
     }
     let wider = LlamaConfig { d_ff: 255, ..config() };
-    assert!(matches!(Llama::from_safetensors(wider, &bytes), Err(LlamaError::Shape { tensor, .. }) if tensor.contains("mlp.gate_proj")));
+    assert!(
+        matches!(Llama::from_safetensors(wider, &bytes), Err(LlamaError::Shape { tensor, .. }) if tensor.contains("mlp.gate_proj"))
+    );
     let deeper = LlamaConfig { n_layers: config().n_layers + 1, ..config() };
     assert!(matches!(Llama::from_safetensors(deeper, &bytes), Err(LlamaError::MissingTensor { .. })));
     let one_output = LlamaConfig { output_size: Some(1), ..config() };
-    assert!(matches!(Llama::from_safetensors(one_output, &bytes), Err(LlamaError::Shape { tensor, .. }) if tensor == "lm_head.weight"));
+    assert!(
+        matches!(Llama::from_safetensors(one_output, &bytes), Err(LlamaError::Shape { tensor, .. }) if tensor == "lm_head.weight")
+    );
     for (change, field) in [
         (LlamaConfig { n_heads: 5, ..config() }, "n_heads"),
         (LlamaConfig { n_layers: 0, ..config() }, "n_layers"),
@@ -200,7 +207,9 @@ fn files_that_do_not_fit_give_typed_errors() {
         (LlamaConfig { norm_epsilon: 0.0, ..config() }, "norm_epsilon"),
         (LlamaConfig { n_key_value_heads: Some(1), ..config() }, "n_key_value_heads"),
     ] {
-        assert!(matches!(Llama::from_safetensors(change, &bytes), Err(LlamaError::Config { field: found, .. }) if found == field));
+        assert!(
+            matches!(Llama::from_safetensors(change, &bytes), Err(LlamaError::Config { field: found, .. }) if found == field)
+        );
     }
     // A weight that is no number: the file's last two bytes are one in half precision.
     let mut broken = bytes.clone();
@@ -216,9 +225,15 @@ fn files_that_do_not_fit_give_typed_errors() {
 
     let small = || CharTokenizer::from_json(r#"{"tokens": ["<bos>", "\n"]}"#).unwrap();
     assert!(matches!(LlamaGenerator::new(model("policy"), small(), prior()), Err(LlamaError::Size { .. })));
-    assert!(matches!(LlamaGenerator::new(model("reward"), tokenizer(), prior()), Err(LlamaError::Size { found: 24, expected: 1, .. })));
+    assert!(matches!(
+        LlamaGenerator::new(model("reward"), tokenizer(), prior()),
+        Err(LlamaError::Size { found: 24, expected: 1, .. })
+    ));
     assert!(matches!(LlamaReward::new(model("policy"), tokenizer(), |_| None, 0.0), Err(LlamaError::Size { .. })));
-    assert!(matches!(LlamaReward::new(model("reward"), tokenizer(), |_| None, f64::NAN), Err(LlamaError::Config { field: "floor", .. })));
+    assert!(matches!(
+        LlamaReward::new(model("reward"), tokenizer(), |_| None, f64::NAN),
+        Err(LlamaError::Config { field: "floor", .. })
+    ));
     for (change, field) in [
         (SamplingPrior { temperature: f64::NAN, ..prior() }, "temperature"),
         (SamplingPrior { top_p: 0.0, ..prior() }, "top_p"),
@@ -251,7 +266,13 @@ fn a_step_depends_on_its_prefix_and_seed_alone() {
     for step in 0..3 {
         let requests: Vec<_> = texts.iter().enumerate().map(|(i, prefix)| request(prefix, (100 * step + i) as u64)).collect();
         let replies = extend(&mut generator, &requests);
-        all.extend(texts.iter().zip(&requests).zip(&replies).map(|((prefix, request), reply)| (prefix.clone(), request.seed, reply.step.clone())));
+        all.extend(
+            texts
+                .iter()
+                .zip(&requests)
+                .zip(&replies)
+                .map(|((prefix, request), reply)| (prefix.clone(), request.seed, reply.step.clone())),
+        );
         let read: u64 = replies.iter().map(|reply| reply.prompt_tokens).sum();
         assert_eq!(read, if step == 0 { 19 + 16 + 19 } else { 0 });
         texts = texts.iter().zip(&replies).map(|(prefix, reply)| prefix.extended(reply.step.clone())).collect();
@@ -268,7 +289,9 @@ fn a_step_depends_on_its_prefix_and_seed_alone() {
     let requests: Vec<_> = all[..12].iter().map(|(prefix, seed, _)| request(prefix, *seed)).collect();
     let again = extend(&mut generator, &requests);
     assert!(again.iter().zip(&all).all(|(reply, (_, _, step))| reply.step == *step && reply.prompt_tokens == 0));
-    assert!(extend(&mut generator, &[request(&prompts[0], 1)])[0].step != extend(&mut generator, &[request(&prompts[0], 2)])[0].step);
+    assert!(
+        extend(&mut generator, &[request(&prompts[0], 1)])[0].step != extend(&mut generator, &[request(&prompts[0], 2)])[0].step
+    );
 }
 
 #[test]
@@ -291,7 +314,8 @@ fn steps_end_for_the_reasons_they_give() {
     let whole = extend(&mut generator, &[request(&prompt, 3)]).swap_remove(0).step;
     assert_eq!((whole.finish, whole.text.ends_with('\n'), whole.n_tokens as usize), (Finish::Step, true, whole.text.len()));
     for max_tokens in [0, 1, 7] {
-        let cut = extend(&mut generator, &[StepRequest { max_tokens: Some(max_tokens), ..request(&prompt, 3) }]).swap_remove(0).step;
+        let cut =
+            extend(&mut generator, &[StepRequest { max_tokens: Some(max_tokens), ..request(&prompt, 3) }]).swap_remove(0).step;
         assert_eq!((cut.finish, cut.n_tokens), (Finish::MaxTokens, max_tokens));
         assert!(whole.text.starts_with(&cut.text) && cut.text.len() == max_tokens as usize);
     }
@@ -346,7 +370,8 @@ fn scores_of_steps_are_the_log_probabilities_they_were_drawn_with() {
         // All at once after their prompts, in a generator that knows them and in one that does not.
         for generator in [&mut generator, &mut self::generator(prior.clone())] {
             let steps: Vec<Vec<&Step>> = texts.iter().map(Prefix::steps).collect();
-            let requests: Vec<_> = starts.iter().zip(&steps).map(|(prefix, steps)| ContinuationRequest { prefix, steps }).collect();
+            let requests: Vec<_> =
+                starts.iter().zip(&steps).map(|(prefix, steps)| ContinuationRequest { prefix, steps }).collect();
             for (reply, steps) in generator.score(&requests).into_iter().zip(&steps) {
                 let reply = reply.unwrap();
                 for (i, step) in steps.iter().enumerate() {

@@ -2,10 +2,10 @@
 
 mod countdown;
 mod exact;
+#[cfg(feature = "llm-http")]
+mod http;
+mod llama;
 mod presets;
 mod search;
 mod selectors;
 mod table;
-#[cfg(feature = "llm-http")]
-mod http;
-mod llama;
