@@ -17,26 +17,40 @@
 //! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
+//! | stop voting when the answer is certain | [`MajorityCertificate`] |
+//! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod answers;
 mod calibration;
+mod certificate;
+pub mod countdown;
 mod decoder;
 mod error;
 mod generator;
+#[cfg(feature = "llm-http")]
+pub mod http;
 mod journal;
 mod ledger;
+pub mod llama;
 mod metrics;
 mod models;
+mod particle_gibbs;
+mod pool;
 mod potential;
+mod power_sampling;
 mod prefix;
 mod presets;
+mod retry;
 mod reward;
 mod search;
+mod tempering;
 mod toy;
+mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
 pub use calibration::{Calibrated, Calibration, CalibrationError, Interpolation, PlattTargets};
+pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
@@ -50,9 +64,13 @@ pub use metrics::{
     paired_t_interval, pass_at_k, wilson_interval,
 };
 pub use models::{Draw, Models, Scores};
+pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};
+pub use power_sampling::{PowerConfig, PowerDecoded, PowerSampler};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
 pub use presets::{Preset, its_hub_2025, puri2025_code, puri2025_paper};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
 pub use search::Search;
+pub use tempering::{TemperedDecoded, TemperedDecoder, TemperingConfig};
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
+pub use without_replacement::WithoutReplacement;

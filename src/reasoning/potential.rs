@@ -206,3 +206,76 @@ impl fmt::Debug for Potential {
         f.debug_struct("Potential").field("formula", &self.formula()).field("clip", &self.clip).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn potentials() -> Vec<Potential> {
+        [Potential::product(), Potential::last(), Potential::min(), Potential::terminal()]
+            .into_iter()
+            .flat_map(|p| [Link::Probability, Link::Odds, Link::Exp].map(|link| p.clone().link(link).inverse_temperature(0.7)))
+            .collect()
+    }
+
+    #[test]
+    fn the_scale_of_scores_does_not_matter() {
+        let r = [0.9, 0.2, 0.6];
+        let logits = r.map(logit);
+        let logs = r.map(f64::ln);
+        for potential in potentials() {
+            for finished in [false, true] {
+                let psi = potential.log_psi(RewardScale::Probability, &r, finished);
+                for (scale, scores) in [(RewardScale::Logit, logits), (RewardScale::LogProbability, logs)] {
+                    let other = potential.log_psi(scale, &scores, finished);
+                    assert!((psi - other).abs() < 1e-12, "{potential:?} {scale:?} {psi} {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn formulas_by_hand() {
+        let r = [0.9, 0.2, 0.5];
+        let psi = |potential: Potential, finished| potential.log_psi(RewardScale::Probability, &r, finished).exp();
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+        close(psi(Potential::product(), false), 0.09);
+        close(psi(Potential::product().link(Link::Odds), false), 9.0 * 0.25);
+        close(psi(Potential::product().link(Link::Exp), false), 1.6_f64.exp());
+        close(psi(Potential::last().inverse_temperature(2.0), false), 0.25);
+        close(psi(Potential::min(), false), 0.2);
+        close(psi(Potential::terminal(), false), 1.0);
+        close(psi(Potential::terminal(), true), 0.5);
+        close(psi(Potential::product().inverse_temperature(0.0), false), 1.0);
+        close(psi(Potential::none(), true), 1.0);
+        assert_eq!(Potential::product().log_psi(RewardScale::Probability, &[], false), 0.0);
+    }
+
+    #[test]
+    fn extreme_scores_stay_within_the_clip() {
+        for potential in potentials() {
+            let extremes = [
+                (RewardScale::Probability, [0.0, 1.0]),
+                (RewardScale::Logit, [f64::NEG_INFINITY, f64::INFINITY]),
+                (RewardScale::LogProbability, [f64::NEG_INFINITY, 0.0]),
+            ];
+            for (scale, scores) in extremes {
+                for score in scores {
+                    let psi = potential.log_psi(scale, &[score], true);
+                    assert!(psi.is_finite(), "{potential:?} {scale:?} {score} {psi}");
+                }
+            }
+        }
+        assert_eq!(Potential::last().clip(0.0).log_psi(RewardScale::Probability, &[0.0], true), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let refused = |potential: Potential, scale| assert!(potential.validate(scale).is_err(), "{potential:?}");
+        refused(Potential::last().inverse_temperature(f64::NAN), RewardScale::Probability);
+        refused(Potential::last().inverse_temperature(-1.0), RewardScale::Probability);
+        refused(Potential::last().clip(f64::NAN), RewardScale::Probability);
+        refused(Potential::last(), RewardScale::Real);
+        assert!(Potential::last().link(Link::Exp).validate(RewardScale::Real).is_ok());
+    }
+}
