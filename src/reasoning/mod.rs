@@ -13,6 +13,8 @@
 //! | decode by particles | [`Decoder`] |
 //! | search, or sample and vote | [`Search`] |
 //! | reproduce what others published | [`Preset`] |
+//! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
+//! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
@@ -22,6 +24,7 @@
 mod answers;
 mod certificate;
 pub mod countdown;
+mod calibration;
 mod decoder;
 mod error;
 mod generator;
@@ -30,6 +33,7 @@ pub mod http;
 mod journal;
 mod ledger;
 pub mod llama;
+mod metrics;
 mod models;
 mod particle_gibbs;
 mod pool;
@@ -46,6 +50,7 @@ mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
 pub use certificate::{LeadTest, MajorityCertificate};
+pub use calibration::{Calibrated, Calibration, CalibrationError, Interpolation, PlattTargets};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
@@ -54,6 +59,10 @@ pub use error::{Call, CallError, ReasoningError, Severity};
 pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 pub use journal::Journal;
 pub use ledger::{Budget, Ledger};
+pub use metrics::{
+    Interval, Reliability, ReliabilityBin, best_of_k, majority_at_k, mcnemar_p_value, paired_bootstrap_interval,
+    paired_t_interval, pass_at_k, wilson_interval,
+};
 pub use models::{Draw, Models, Scores};
 pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};

@@ -5,6 +5,8 @@ mod exact;
 #[cfg(feature = "llm-http")]
 mod http;
 mod llama;
+mod calibration;
+mod metrics;
 mod presets;
 mod search;
 mod selectors;
