@@ -10,7 +10,8 @@
 //! | bring a language model | [`StepGenerator`] |
 //! | bring a reward model | [`RewardModel`] |
 //! | say what scores amount to | [`Potential`] |
-//! | decode by particles | [`Decoder`] |
+//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
+//! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
