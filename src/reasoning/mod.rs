@@ -16,6 +16,8 @@
 //! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
 //! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
+//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
+//! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | run a small model offline | [`llama`], [`countdown`] |
