@@ -22,6 +22,7 @@ mod decoder;
 mod error;
 mod generator;
 mod journal;
+mod jsonl;
 mod ledger;
 pub mod llama;
 mod models;
@@ -38,6 +39,7 @@ pub use decoder::{
 pub use error::{Call, CallError, ReasoningError, Severity};
 pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 pub use journal::Journal;
+pub use jsonl::{FileError, RunHeader};
 pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
 pub use potential::{Link, LogPotential, Potential};

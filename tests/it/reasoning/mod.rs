@@ -1,4 +1,6 @@
 //! Decoding of texts: against enumeration, and on bad input.
 
 mod exact;
+mod faults;
+mod robustness;
 mod table;
