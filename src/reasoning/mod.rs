@@ -33,6 +33,7 @@ mod generator;
 #[cfg(feature = "llm-http")]
 pub mod http;
 mod journal;
+mod jsonl;
 mod ledger;
 pub mod llama;
 mod metrics;
@@ -60,6 +61,7 @@ pub use decoder::{
 pub use error::{Call, CallError, ReasoningError, Severity};
 pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 pub use journal::Journal;
+pub use jsonl::{FileError, RunHeader};
 pub use ledger::{Budget, Ledger};
 pub use metrics::{
     Interval, Reliability, ReliabilityBin, best_of_k, majority_at_k, mcnemar_p_value, paired_bootstrap_interval,

@@ -2,12 +2,15 @@
 
 mod countdown;
 mod exact;
+mod faults;
 #[cfg(feature = "llm-http")]
 mod http;
+mod journal;
 mod llama;
 mod calibration;
 mod metrics;
 mod presets;
+mod robustness;
 mod search;
 mod selectors;
 mod table;
