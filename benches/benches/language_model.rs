@@ -31,7 +31,8 @@ impl Products {
         let mut matrix = |rows, columns| Array2::from_shape_simple_fn((rows, columns), || random.normal() as f32 * 0.1);
         let (d, ff) = (config.d_model, config.d_ff);
         let layer = [(d, 3 * d, 0.0), (d, d, 1.0), (d, 2 * ff, 0.0), (ff, d, 1.0)];
-        let weights = (0..config.n_layers).flat_map(|_| layer).map(|(rows, columns, keep)| (matrix(rows, columns), keep)).collect();
+        let weights =
+            (0..config.n_layers).flat_map(|_| layer).map(|(rows, columns, keep)| (matrix(rows, columns), keep)).collect();
         Self { weights, head: matrix(d, config.output_size()) }
     }
 

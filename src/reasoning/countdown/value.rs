@@ -59,7 +59,9 @@ impl<G: StepGenerator> ExactValue<G> {
                 let problem = Problem::from_text(prefix.prompt_text()).ok();
                 let left = problem.as_ref().and_then(|problem| problem.left_after(&prefix.written()).ok());
                 match (problem, left) {
-                    (Some(problem), Some(left)) if left.len() == 1 => Draft::Known(f64::from(u8::from(left[0] == problem.target()))),
+                    (Some(problem), Some(left)) if left.len() == 1 => {
+                        Draft::Known(f64::from(u8::from(left[0] == problem.target())))
+                    }
                     (Some(problem), Some(left)) if !prefix.is_finished() => {
                         let first = all.len();
                         let solutions = self.solver.solutions(problem.target(), &left).unwrap_or_default();

@@ -81,7 +81,8 @@ impl LlamaConfig {
     /// # Errors
     /// [`LlamaError::Config`] names the first field that is out of its range.
     pub fn validate(&self) -> Result<(), LlamaError> {
-        let check = |field, value: f64, holds: bool, rule| if holds { Ok(()) } else { Err(LlamaError::Config { field, value, rule }) };
+        let check =
+            |field, value: f64, holds: bool, rule| if holds { Ok(()) } else { Err(LlamaError::Config { field, value, rule }) };
         // Sizes of this order fit into memory with room to spare; larger products would overflow before that shows.
         const LARGEST: usize = 1 << 24;
         for (field, value) in [

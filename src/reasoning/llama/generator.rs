@@ -11,9 +11,7 @@ use super::rows::PrefixRows;
 use super::sampling::{self, NextToken};
 use super::tokenizer::CharTokenizer;
 use crate::reasoning::error::{CallError, Severity};
-use crate::reasoning::generator::{
-    ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest,
-};
+use crate::reasoning::generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 use crate::reasoning::prefix::{Finish, Step};
 use crate::rng::{Purpose, Stream};
 
@@ -80,9 +78,10 @@ impl LlamaGenerator {
         let model = model.into();
         sampling::validate(&prior)?;
         let found = tokenizer.vocab_size();
-        for (what, expected) in
-            [("tokens of the vocabulary", model.config().vocab_size), ("outputs of a language model", model.config().output_size())]
-        {
+        for (what, expected) in [
+            ("tokens of the vocabulary", model.config().vocab_size),
+            ("outputs of a language model", model.config().output_size()),
+        ] {
             if expected != found {
                 return Err(LlamaError::Size { what, expected, found });
             }

@@ -169,13 +169,7 @@ impl Llama {
     }
 
     /// Passes a block of placed tokens through all layers; returns the number of outputs written so far.
-    fn forward_block(
-        &self,
-        block: std::ops::Range<usize>,
-        rows: &mut [Row],
-        scratch: &mut Scratch,
-        done: usize,
-    ) -> usize {
+    fn forward_block(&self, block: std::ops::Range<usize>, rows: &mut [Row], scratch: &mut Scratch, done: usize) -> usize {
         let config = &self.config;
         let (d, d_head, ff) = (config.d_model, config.d_head(), config.d_ff);
         let (epsilon, stride) = (config.norm_epsilon as f32, tile_size(config));

@@ -98,7 +98,13 @@ impl PrefixRows {
 
     /// Finds or makes a row for a prefix. With `alone`, the row belongs to nobody else; otherwise it may be one that ended with the prefix
     /// or a part of it.
-    pub(super) fn place(&mut self, prefix: &Prefix, tokenizer: &CharTokenizer, bos: u32, alone: bool) -> Result<Placed, LlamaError> {
+    pub(super) fn place(
+        &mut self,
+        prefix: &Prefix,
+        tokenizer: &CharTokenizer,
+        bos: u32,
+        alone: bool,
+    ) -> Result<Placed, LlamaError> {
         let known = prefix.lineage().find_map(|part| Some((part, *self.places.get(&part.key())?)));
         // Before anything is changed: the text may have no tokens.
         let mut rest = Vec::new();

@@ -6,7 +6,8 @@ use crate::reasoning::generator::SamplingPrior;
 
 /// Checks that the settings of a sampling prior are in range.
 pub(super) fn validate(prior: &SamplingPrior) -> Result<(), LlamaError> {
-    let check = |field, value: f64, holds: bool, rule| if holds { Ok(()) } else { Err(LlamaError::Config { field, value, rule }) };
+    let check =
+        |field, value: f64, holds: bool, rule| if holds { Ok(()) } else { Err(LlamaError::Config { field, value, rule }) };
     let SamplingPrior { temperature, top_p, top_k, min_p, max_tokens_per_step, .. } = *prior;
     check("temperature", temperature, temperature >= 0.0 && temperature.is_finite(), "at least 0 and finite")?;
     check("top_p", top_p, top_p > 0.0 && top_p <= 1.0, "in (0, 1]")?;

@@ -86,8 +86,11 @@ fn vector(file: &SafeTensors<'_>, name: &str, n: usize) -> Result<Vec<f32>, Llam
 fn matrix(file: &SafeTensors<'_>, name: &str, n_rows: usize, n_columns: usize) -> Result<Array2<f32>, LlamaError> {
     let numbers = numbers(file, name, &[n_rows, n_columns])?;
     let found = numbers.len();
-    Array2::from_shape_vec((n_rows, n_columns), numbers)
-        .map_err(|_| LlamaError::Shape { tensor: name.to_owned(), expected: vec![n_rows, n_columns], found: vec![found] })
+    Array2::from_shape_vec((n_rows, n_columns), numbers).map_err(|_| LlamaError::Shape {
+        tensor: name.to_owned(),
+        expected: vec![n_rows, n_columns],
+        found: vec![found],
+    })
 }
 
 fn numbers(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, LlamaError> {
