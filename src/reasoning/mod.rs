@@ -11,11 +11,15 @@
 //! | bring a reward model | [`RewardModel`] |
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`] |
+//! | search, or sample and vote | [`Search`] |
+//! | reproduce what others published | [`Preset`] |
+//! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
+mod answers;
 mod certificate;
 pub mod countdown;
 mod decoder;
@@ -27,11 +31,20 @@ mod journal;
 mod ledger;
 pub mod llama;
 mod models;
+mod particle_gibbs;
+mod pool;
 mod potential;
+mod power_sampling;
 mod prefix;
+mod presets;
+mod retry;
 mod reward;
+mod search;
+mod tempering;
 mod toy;
+mod without_replacement;
 
+pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
 pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
@@ -42,7 +55,13 @@ pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingP
 pub use journal::Journal;
 pub use ledger::{Budget, Ledger};
 pub use models::{Draw, Models, Scores};
+pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};
+pub use power_sampling::{PowerConfig, PowerDecoded, PowerSampler};
 pub use prefix::{Finish, Prefix, PrefixKey, Step};
+pub use presets::{Preset, its_hub_2025, puri2025_code, puri2025_paper};
 pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
+pub use search::Search;
+pub use tempering::{TemperedDecoded, TemperedDecoder, TemperingConfig};
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
+pub use without_replacement::WithoutReplacement;

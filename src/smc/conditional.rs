@@ -106,10 +106,7 @@ impl ConditionalConfig {
     /// [`Error::InvalidSetting`] for fewer than two particles (the path would never change) or a threshold out of range, and
     /// [`ResampleError::NoConditional`] inside [`Error::Sampling`] for a scheme without a conditional form.
     pub fn validate(&self) -> Result<(), Error> {
-        check::at_least("n_particles", self.n_particles, 2, "at least 2 in a conditional sweep")?;
-        if !self.scheme.has_conditional() {
-            return Err(ResampleError::NoConditional { scheme: self.scheme }.into());
-        }
+        check_engine(self.n_particles, self.scheme)?;
         self.engine().validate()
     }
 
@@ -117,6 +114,11 @@ impl ConditionalConfig {
         let config = SmcConfig::new(self.n_particles, 0).scheme(self.scheme).ess_threshold(self.ess_threshold);
         config.keep(Keep::All).threads(self.threads.clone())
     }
+}
+
+fn check_engine(n_particles: usize, scheme: Scheme) -> Result<(), Error> {
+    check::at_least("n_particles", n_particles, 2, "at least 2 in a conditional sweep")?;
+    if scheme.has_conditional() { Ok(()) } else { Err(ResampleError::NoConditional { scheme }.into()) }
 }
 
 /// What happened in a sweep.
@@ -180,9 +182,18 @@ impl<M: Pin> ConditionalSmc<M> {
     /// As [`ConditionalConfig::validate`].
     pub fn new(model: M, config: ConditionalConfig) -> Result<Self, SmcError<M::Error>> {
         config.validate()?;
+        Self::with_engine(model, config.engine(), config.path_sampling)
+    }
+
+    /// The kernel for a model, with settings of the engine of one's own; its seed is that of each sweep.
+    ///
+    /// # Errors
+    /// As [`ConditionalConfig::validate`].
+    pub(crate) fn with_engine(model: M, engine: SmcConfig, path_sampling: PathSampling) -> Result<Self, SmcError<M::Error>> {
+        check_engine(engine.n_particles, engine.weights.scheme)?;
         Ok(Self {
-            smc: Smc::new(model, config.engine())?,
-            path_sampling: config.path_sampling,
+            smc: Smc::new(model, engine.keep(Keep::All))?,
+            path_sampling,
             reference_slots: Vec::new(),
             slots: Vec::new(),
             draft: M::Path::default(),

@@ -20,8 +20,8 @@ pub struct SmcConfig {
     pub(super) weights: WeightConfig,
     pub(super) keep: Keep,
     pub(super) threads: Threads,
-    pub(super) max_attempts: u32,
-    pub(super) kill_failed: bool,
+    pub(crate) max_attempts: u32,
+    pub(crate) kill_failed: bool,
 }
 
 impl SmcConfig {

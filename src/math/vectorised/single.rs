@@ -3,6 +3,8 @@
 //! They follow the rules of the parent module: no fused multiply-add, sums lane by lane in an order fixed by the lengths, so the bits do
 //! not depend on the width of the machine's vectors. The exponential is good to 2 units in the last place, enough for activations.
 
+use std::sync::Arc;
+
 const LANES: usize = 8;
 /// Number of positions whose keys and values lie together.
 pub(crate) const TILE: usize = 16;
@@ -92,15 +94,16 @@ dispatched! {
 dispatched! {
     /// Attention of one query to the first `n` positions: `out = Σₜ softmax(q·kₜ / √width) vₜ`.
     ///
-    /// Positions lie in tiles of [`TILE`], the tiles `stride` numbers apart in both slices. A tile of `keys` has one line per component,
-    /// along positions; one of `values` has one line per position. `scores` is scratch for `n` rounded up to whole tiles. What lies behind
+    /// Positions lie in tiles of [`TILE`]. In each, keys start `at.0` numbers from its begin, one line per component along positions, and
+    /// values `at.1` numbers from it, one line per position. `scores` is scratch for `n` rounded up to whole tiles. What lies behind
     /// position `n` is not looked at.
-    pub(crate) fn attend(query: &[f32], keys: &[f32], values: &[f32], stride: usize, n: usize, scores: &mut [f32], out: &mut [f32]) {
+    pub(crate) fn attend(query: &[f32], tiles: &[Arc<[f32]>], at: (usize, usize), n: usize, scores: &mut [f32], out: &mut [f32]) {
         let width = query.len();
         let scale = 1.0 / (width as f32).sqrt();
-        for (tile, scores) in keys.chunks(stride).zip(scores[..n.next_multiple_of(TILE)].as_chunks_mut::<TILE>().0) {
+        for (tile, scores) in tiles.iter().zip(scores[..n.next_multiple_of(TILE)].as_chunks_mut::<TILE>().0) {
+            let keys = tile[at.0..at.0 + width * TILE].as_chunks::<TILE>().0;
             let mut sums = [0.0; TILE];
-            for (component, &q) in tile.as_chunks::<TILE>().0.iter().zip(query) {
+            for (component, &q) in keys.iter().zip(query) {
                 for i in 0..TILE {
                     sums[i] += q * component[i];
                 }
@@ -125,22 +128,23 @@ dispatched! {
 
         let (lanes, tail) = out.as_chunks_mut::<LANES>();
         for (c, out) in lanes.iter_mut().enumerate() {
-            let at = LANES * c;
+            let first = LANES * c;
             // Four positions at a time, so that one sum does not wait for the other.
             let mut sums = [[0.0; LANES]; 4];
-            for (tile, weights) in values.chunks(stride).zip(scores.chunks(TILE)) {
+            for (tile, weights) in tiles.iter().zip(scores.chunks(TILE)) {
+                let values = &tile[at.1..at.1 + width * TILE];
                 let (fours, rest) = weights.as_chunks::<4>();
-                for (weights, lines) in fours.iter().zip(tile.chunks_exact(4 * width)) {
+                for (weights, lines) in fours.iter().zip(values.chunks_exact(4 * width)) {
                     for u in 0..4 {
-                        let line = &lines[u * width + at..u * width + at + LANES];
+                        let line = &lines[u * width + first..u * width + first + LANES];
                         for i in 0..LANES {
                             sums[u][i] += weights[u] * line[i];
                         }
                     }
                 }
-                for (weight, line) in rest.iter().zip(tile[4 * fours.len() * width..].chunks_exact(width)) {
+                for (weight, line) in rest.iter().zip(values[4 * fours.len() * width..].chunks_exact(width)) {
                     for i in 0..LANES {
-                        sums[0][i] += weight * line[at + i];
+                        sums[0][i] += weight * line[first + i];
                     }
                 }
             }
@@ -148,12 +152,12 @@ dispatched! {
                 out[i] = ((sums[0][i] + sums[2][i]) + (sums[1][i] + sums[3][i])) / total;
             }
         }
-        let at = LANES * lanes.len();
+        let first = LANES * lanes.len();
         for (j, out) in tail.iter_mut().enumerate() {
             let mut sum = 0.0;
-            for (tile, weights) in values.chunks(stride).zip(scores.chunks(TILE)) {
-                for (weight, line) in weights.iter().zip(tile.chunks_exact(width)) {
-                    sum += weight * line[at + j];
+            for (tile, weights) in tiles.iter().zip(scores.chunks(TILE)) {
+                for (weight, line) in weights.iter().zip(tile[at.1..].chunks_exact(width)) {
+                    sum += weight * line[first + j];
                 }
             }
             *out = sum / total;
@@ -183,24 +187,30 @@ mod tests {
     #[test]
     fn attention_equals_its_formula_and_ignores_what_lies_behind() {
         for (width, n) in [(24, 1), (24, 31), (24, 32), (24, 45), (12, 63), (3, 7)] {
-            // Tiles with a gap between them.
-            let (n_tiles, stride) = (n.div_ceil(TILE), width * TILE + 5);
-            let (query, mut keys, mut values) = (normals(width, 1), normals(n_tiles * stride, 2), normals(n_tiles * stride, 3));
-            let key = |t: usize, j: usize| t / TILE * stride + j * TILE + t % TILE;
-            let value = |t: usize, j: usize| t / TILE * stride + t % TILE * width + j;
-            for t in n..n_tiles * TILE {
-                (0..width).for_each(|j| (keys[key(t, j)], values[value(t, j)]) = (f32::NAN, f32::NAN));
-            }
+            // Something lies before keys and values.
+            let (query, n_tiles, at) = (normals(width, 1), n.div_ceil(TILE), (3, 10 + width * TILE));
+            let key = |t: usize, j: usize| at.0 + j * TILE + t % TILE;
+            let value = |t: usize, j: usize| at.1 + t % TILE * width + j;
+            let tile = |i: usize| {
+                let mut tile = normals(10 + 2 * width * TILE, 2 + i as u64);
+                for t in (i * TILE..(i + 1) * TILE).filter(|&t| t >= n) {
+                    (0..width).for_each(|j| (tile[key(t, j)], tile[value(t, j)]) = (f32::NAN, f32::NAN));
+                }
+                tile.into()
+            };
+            let tiles: Vec<Arc<[f32]>> = (0..n_tiles).map(tile).collect();
             let (mut scores, mut out, mut portable) = (vec![0.0; n_tiles * TILE], vec![0.0; width], vec![0.0; width]);
-            attend(&query, &keys, &values, stride, n, &mut scores, &mut out);
-            attend::portable(&query, &keys, &values, stride, n, &mut scores, &mut portable);
+            attend(&query, &tiles, at, n, &mut scores, &mut out);
+            attend::portable(&query, &tiles, at, n, &mut scores, &mut portable);
             assert_eq!(out, portable);
 
-            let score = |t: usize| (0..width).map(|j| f64::from(query[j] * keys[key(t, j)])).sum::<f64>() / (width as f64).sqrt();
+            let score = |t: usize| {
+                (0..width).map(|j| f64::from(query[j] * tiles[t / TILE][key(t, j)])).sum::<f64>() / (width as f64).sqrt()
+            };
             let weights: Vec<f64> = (0..n).map(|t| score(t).exp()).collect();
             let total: f64 = weights.iter().sum();
             for j in 0..width {
-                let expected: f64 = (0..n).map(|t| weights[t] * f64::from(values[value(t, j)])).sum::<f64>() / total;
+                let expected: f64 = (0..n).map(|t| weights[t] * f64::from(tiles[t / TILE][value(t, j)])).sum::<f64>() / total;
                 assert!((f64::from(out[j]) - expected).abs() < 1e-5, "{width} {n}: {} {expected}", out[j]);
             }
         }

@@ -17,6 +17,7 @@
 mod config;
 mod model;
 mod particles;
+mod pin;
 mod result;
 
 pub(in crate::reasoning) use config::Weighting;

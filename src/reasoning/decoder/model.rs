@@ -7,6 +7,7 @@ use rand::rand_core::Rng;
 
 use super::config::{Base, DecoderConfig, ForcedEnd, Weighting};
 use super::particles::{Particle, Texts};
+use super::pin::PinnedSteps;
 use crate::math::log_sum_exp;
 use crate::parallel::Threads;
 use crate::reasoning::models::{Draw, Models};
@@ -31,6 +32,8 @@ pub struct TextModel<'m, 'a> {
     failures: HashMap<(usize, usize), u64>,
     failed: Vec<FailedSlot>,
     is_over_budget: bool,
+    /// What is left of the reference of a conditional sweep.
+    pub(super) pinned: PinnedSteps,
 }
 
 /// A model call of one slot that failed.
@@ -56,7 +59,15 @@ struct Candidate {
 impl<'m, 'a> TextModel<'m, 'a> {
     /// Texts that go on from a prompt.
     pub fn new(models: &'m mut Models<'a>, config: DecoderConfig, prompt: Prefix) -> Self {
-        Self { models, config, prompt, failures: HashMap::new(), failed: Vec::new(), is_over_budget: false }
+        Self {
+            models,
+            config,
+            prompt,
+            failures: HashMap::new(),
+            failed: Vec::new(),
+            is_over_budget: false,
+            pinned: PinnedSteps::default(),
+        }
     }
 
     /// Model calls that failed so far, those that a later attempt mended included.
@@ -75,6 +86,11 @@ impl<'m, 'a> TextModel<'m, 'a> {
         self.failed
     }
 
+    /// The failures so far, which are then forgotten.
+    pub(in crate::reasoning) fn take_failed(&mut self) -> Vec<FailedSlot> {
+        std::mem::take(&mut self.failed)
+    }
+
     /// The prompt as a particle.
     #[must_use]
     pub fn start(&self) -> Particle {
@@ -82,7 +98,7 @@ impl<'m, 'a> TextModel<'m, 'a> {
     }
 
     /// A text with its last step ended by the limit of steps, if it has reached that.
-    fn cut(&self, prefix: Prefix) -> Prefix {
+    pub(in crate::reasoning) fn cut(&self, prefix: Prefix) -> Prefix {
         match (prefix.parent(), prefix.last_step()) {
             (Some(parent), Some(step))
                 if step.finish == Finish::Step && prefix.n_steps() - self.prompt.n_steps() >= self.config.max_steps =>

@@ -1,5 +1,7 @@
 //! Keys and values of texts that a model has read, one row per text, and the batch of tokens that is to be read next.
 
+use std::sync::Arc;
+
 use super::config::LlamaConfig;
 use super::error::LlamaError;
 use super::model::Scratch;
@@ -53,25 +55,50 @@ impl TokenBatch {
 
 /// Keys and values of texts, one row per text; rows are of different lengths.
 ///
-/// A token takes `2 n_layers d_model` numbers of 4 bytes. Rows that [`KvCache::gather`] leaves out are kept for later use, so
-/// once a cache has been as large as it gets, nothing is allocated.
+/// A token takes `2 n_layers d_model` numbers of 4 bytes. Tokens lie in tiles, and rows share the tiles of what their texts have in common:
+/// a copy of a row is a copy of handles, and a tile is copied when one of the rows that share it goes on inside it. Tiles that are free
+/// are used again, so once a cache has been as large as it gets, nothing is allocated.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     pub(super) config: LlamaConfig,
     pub(super) rows: Vec<Row>,
-    spare: Vec<Row>,
-    /// Scratch of `gather`.
-    gathered: Vec<Row>,
-    first_child: Vec<Option<usize>>,
+    pub(super) free: FreeTiles,
     pub(super) scratch: Scratch,
+    /// Rows without tokens, for their memory.
+    idle: Vec<Row>,
+    gathered: Vec<Row>,
 }
 
-/// Per tile of positions and layer: for each head its keys, one line per component along positions, then for each head its values, one
+/// Some positions of a text. Per layer: for each head its keys, one line per component along positions, then for each head its values, one
 /// line per position.
+type Tile = Arc<[f32]>;
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Row {
-    pub(super) data: Vec<f32>,
+    /// As many as the tokens need.
+    pub(super) tiles: Vec<Tile>,
     pub(super) len: usize,
+}
+
+/// Tiles that no row has.
+#[derive(Debug, Default)]
+pub(super) struct FreeTiles(Vec<Tile>);
+
+impl Clone for FreeTiles {
+    /// None of them: they would no longer be free to be written to.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl FreeTiles {
+    fn take(&mut self, config: &LlamaConfig) -> Tile {
+        self.0.pop().unwrap_or_else(|| vec![0.0; tile_size(config)].into())
+    }
+
+    fn give_back(&mut self, tiles: impl Iterator<Item = Tile>) {
+        self.0.extend(tiles.filter_map(|mut tile| Arc::get_mut(&mut tile).is_some().then_some(tile)));
+    }
 }
 
 impl KvCache {
@@ -81,10 +108,10 @@ impl KvCache {
         Self {
             config: config.clone(),
             rows: Vec::new(),
-            spare: Vec::new(),
-            gathered: Vec::new(),
-            first_child: Vec::new(),
+            free: FreeTiles::default(),
             scratch: Scratch::default(),
+            idle: Vec::new(),
+            gathered: Vec::new(),
         }
     }
 
@@ -98,20 +125,13 @@ impl KvCache {
     ///
     /// # Errors
     /// [`LlamaError::Row`] if there is no such row.
-    pub fn len(&self, row: usize) -> Result<usize, LlamaError> {
+    pub fn row_len(&self, row: usize) -> Result<usize, LlamaError> {
         self.rows.get(row).map(|row| row.len).ok_or(LlamaError::Row { row, n_rows: self.rows.len() })
-    }
-
-    /// True if there are no rows.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// Adds a row without tokens and returns its number.
     pub fn push_row(&mut self) -> usize {
-        let row = Row { len: 0, ..self.unused_row() };
-        self.rows.push(row);
+        self.rows.push(self.idle.pop().unwrap_or_default());
         self.rows.len() - 1
     }
 
@@ -120,110 +140,95 @@ impl KvCache {
     /// # Errors
     /// [`LlamaError::Row`] if there is no such row.
     pub fn truncate(&mut self, row: usize, len: usize) -> Result<(), LlamaError> {
-        self.len(row)?;
-        self.rows[row].len = self.rows[row].len.min(len);
+        if len < self.row_len(row)? {
+            let row = &mut self.rows[row];
+            row.len = len;
+            self.free.give_back(row.tiles.drain(len.div_ceil(TILE)..));
+        }
         Ok(())
     }
 
-    /// Makes row `to` a copy of the first `len` tokens of row `from`.
+    /// Makes row `to` a copy of the first `len` tokens of row `from`, or of all if it has fewer.
     ///
     /// # Errors
     /// [`LlamaError::Row`] if there is no such row.
     pub fn copy_row(&mut self, from: usize, to: usize, len: usize) -> Result<(), LlamaError> {
-        let len = len.min(self.len(from)?);
-        self.len(to)?;
+        let len = len.min(self.row_len(from)?);
         if from == to {
             return self.truncate(to, len);
         }
+        self.truncate(to, 0)?;
         let mut target = std::mem::take(&mut self.rows[to]);
-        self.rows[from].copy_to(&mut target, &self.config, len);
+        target.tiles.extend(self.rows[from].tiles[..len.div_ceil(TILE)].iter().cloned());
+        target.len = len;
         self.rows[to] = target;
         Ok(())
     }
 
-    /// Makes row i of the new cache the row `ancestors[i]` of the old one: what resampling does.
-    ///
-    /// The first child of a row takes it over, further ones get copies: N slots with U different ancestors cost N - U copies.
+    /// Makes row i of the new cache the row `ancestors[i]` of the old one: what resampling does. It costs O(1) per row and tile, whatever
+    /// the size of the model.
     ///
     /// # Errors
     /// [`LlamaError::Row`] if an ancestor is no row; the cache is then as before.
     pub fn gather(&mut self, ancestors: &[usize]) -> Result<(), LlamaError> {
-        let n_rows = self.rows.len();
-        if let Some(&row) = ancestors.iter().find(|&&row| row >= n_rows) {
-            return Err(LlamaError::Row { row, n_rows });
+        for &ancestor in ancestors {
+            self.row_len(ancestor)?;
         }
-        self.first_child.clear();
-        self.first_child.resize(n_rows, None);
-        for (child, &ancestor) in ancestors.iter().enumerate().rev() {
-            self.first_child[ancestor] = Some(child);
-        }
-        // Rows without children first, so that copies find room.
-        for (row, child) in self.rows.iter_mut().zip(&self.first_child) {
-            if child.is_none() {
-                self.spare.push(std::mem::take(row));
-            }
-        }
-        for (child, &ancestor) in ancestors.iter().enumerate() {
-            let row = match self.first_child[ancestor] {
-                Some(first) if first < child => {
-                    let mut copy = self.unused_row();
-                    let first = &self.gathered[first];
-                    first.copy_to(&mut copy, &self.config, first.len);
-                    copy
-                }
-                _ => std::mem::take(&mut self.rows[ancestor]),
-            };
+        for &ancestor in ancestors {
+            let mut row = self.idle.pop().unwrap_or_default();
+            row.tiles.extend(self.rows[ancestor].tiles.iter().cloned());
+            row.len = self.rows[ancestor].len;
             self.gathered.push(row);
         }
         std::mem::swap(&mut self.rows, &mut self.gathered);
-        self.gathered.clear();
+        for mut row in self.gathered.drain(..) {
+            self.free.give_back(row.tiles.drain(..));
+            row.len = 0;
+            self.idle.push(row);
+        }
         Ok(())
-    }
-
-    fn unused_row(&mut self) -> Row {
-        self.spare.pop().unwrap_or_default()
     }
 }
 
-/// Numbers from the keys and values of one tile of positions to those of the next.
-pub(super) fn tile_size(config: &LlamaConfig) -> usize {
+/// Numbers in a tile.
+fn tile_size(config: &LlamaConfig) -> usize {
     2 * config.n_layers * config.d_model * TILE
 }
 
-impl Row {
-    /// Keys and values of a layer's head from the first tile on; tiles are [`tile_size`] apart.
-    pub(super) fn head(&self, config: &LlamaConfig, layer: usize, head: usize) -> (&[f32], &[f32]) {
-        let of_layer = config.d_model * TILE;
-        let keys = 2 * layer * of_layer + head * config.d_head() * TILE;
-        (&self.data[keys..], &self.data[keys + of_layer..])
-    }
+/// Where a layer's head has its keys and its values in a tile.
+pub(super) fn head_at(config: &LlamaConfig, layer: usize, head: usize) -> (usize, usize) {
+    let of_layer = config.d_model * TILE;
+    let keys = 2 * layer * of_layer + head * config.d_head() * TILE;
+    (keys, keys + of_layer)
+}
 
-    /// Makes room for this many tokens.
-    pub(super) fn reserve(&mut self, config: &LlamaConfig, n_tokens: usize) {
-        let size = n_tokens.div_ceil(TILE) * tile_size(config);
-        if self.data.len() < size {
-            self.data.resize(size, 0.0);
+impl Row {
+    /// Makes room for tokens after those that the row holds, in tiles of its own.
+    pub(super) fn reserve(&mut self, config: &LlamaConfig, n_tokens: usize, free: &mut FreeTiles) {
+        if n_tokens > 0
+            && let Some(shared) = self.tiles.get_mut(self.len / TILE).filter(|tile| Arc::strong_count(tile) > 1)
+        {
+            let mut own = free.take(config);
+            if let Some(own) = Arc::get_mut(&mut own) {
+                own.copy_from_slice(shared);
+            }
+            *shared = own;
+        }
+        while self.tiles.len() * TILE < self.len + n_tokens {
+            self.tiles.push(free.take(config));
         }
     }
 
-    /// Writes a token's key and value, of all heads side by side.
+    /// Writes a token's key and value, of all heads side by side, to where there is room.
     pub(super) fn write(&mut self, config: &LlamaConfig, layer: usize, position: usize, key: &[f32], value: &[f32]) {
         let (of_layer, d_head, within) = (config.d_model * TILE, config.d_head(), position % TILE);
-        let start = position / TILE * tile_size(config) + 2 * layer * of_layer;
-        let (keys, values) = self.data[start..start + 2 * of_layer].split_at_mut(of_layer);
+        let Some(tile) = Arc::get_mut(&mut self.tiles[position / TILE]) else { unreachable!("room was made for the token") };
+        let (keys, values) = tile[2 * layer * of_layer..2 * (layer + 1) * of_layer].split_at_mut(of_layer);
         for (line, key) in keys.as_chunks_mut::<TILE>().0.iter_mut().zip(key) {
             line[within] = *key;
         }
         for (lines, value) in values.chunks_exact_mut(d_head * TILE).zip(value.chunks_exact(d_head)) {
             lines[within * d_head..(within + 1) * d_head].copy_from_slice(value);
         }
-    }
-
-    /// Copies the tiles of the first `len` tokens.
-    fn copy_to(&self, target: &mut Self, config: &LlamaConfig, len: usize) {
-        target.reserve(config, len);
-        let size = len.div_ceil(TILE) * tile_size(config);
-        target.data[..size].copy_from_slice(&self.data[..size]);
-        target.len = len;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
-use super::cache::{KvCache, Row, TokenBatch, tile_size};
+use super::cache::{FreeTiles, KvCache, Row, TokenBatch, head_at};
 use super::config::LlamaConfig;
 use super::error::LlamaError;
 use super::weights::Weights;
@@ -107,7 +107,7 @@ impl Llama {
         cache: &'c mut KvCache,
         outputs: Outputs,
     ) -> Result<ArrayView2<'c, f32>, LlamaError> {
-        let KvCache { config: of_cache, rows, scratch, .. } = cache;
+        let KvCache { config: of_cache, rows, free, scratch, .. } = cache;
         for (what, expected, found) in [
             ("layers of a cache", self.config.n_layers, of_cache.n_layers),
             ("width of a cache", self.config.d_model, of_cache.d_model),
@@ -119,7 +119,7 @@ impl Llama {
             }
         }
         scratch.places.clear();
-        let placed = self.place(batch, rows, outputs, &mut scratch.places);
+        let placed = self.place(batch, rows, free, outputs, &mut scratch.places);
         // Rows count their tokens while they are placed, and lose them again until these are read.
         for place in &scratch.places {
             rows[place.row].len -= 1;
@@ -139,6 +139,7 @@ impl Llama {
         &self,
         batch: &TokenBatch,
         rows: &mut [Row],
+        free: &mut FreeTiles,
         outputs: Outputs,
         places: &mut Vec<Place>,
     ) -> Result<usize, LlamaError> {
@@ -154,6 +155,7 @@ impl Llama {
             if needed > limit {
                 return Err(LlamaError::ContextFull { needed, limit });
             }
+            row.reserve(&self.config, tokens.len(), free);
             for (j, &token) in tokens.iter().enumerate() {
                 if token as usize >= self.config.vocab_size {
                     return Err(LlamaError::UnknownToken { token });
@@ -162,7 +164,6 @@ impl Llama {
                 places.push(Place { row: entry.row, position: row.len, token: token as usize, wanted });
                 row.len += 1;
             }
-            row.reserve(&self.config, row.len);
             start = entry.end;
         }
         Ok(if outputs == Outputs::All { batch.tokens.len() } else { batch.entries.len() })
@@ -172,7 +173,7 @@ impl Llama {
     fn forward_block(&self, block: std::ops::Range<usize>, rows: &mut [Row], scratch: &mut Scratch, done: usize) -> usize {
         let config = &self.config;
         let (d, d_head, ff) = (config.d_model, config.d_head(), config.d_ff);
-        let (epsilon, stride) = (config.norm_epsilon as f32, tile_size(config));
+        let epsilon = config.norm_epsilon as f32;
         let Scratch { places, x, normed, projected, attended, hidden, scores, outputs } = scratch;
         // Not a slice, for tokens without a wanted output leave it in the last layer.
         let places = &mut places[block];
@@ -206,8 +207,7 @@ impl Llama {
             for ((place, projected), attended) in tokens {
                 let heads = projected[..d].chunks_exact(d_head).zip(attended.chunks_exact_mut(d_head)).enumerate();
                 for (head, (query, out)) in heads {
-                    let (keys, values) = rows[place.row].head(config, l, head);
-                    attend(query, keys, values, stride, place.position + 1, scores, out);
+                    attend(query, &rows[place.row].tiles, head_at(config, l, head), place.position + 1, scores, out);
                 }
             }
             product(&attended[..n * d], &layer.output, 1.0, &mut x[..n * d]);

@@ -78,6 +78,8 @@ impl PrefixRows {
     pub(super) fn release(&mut self, row: usize) {
         let text = &mut self.rows[row];
         text.tokens.clear();
+        // Its tiles are no longer shared, so that other rows need not copy them.
+        self.cache.truncate(row, 0).unwrap_or_default();
         for key in text.keys.drain(..) {
             if self.places.get(&key).is_some_and(|place| place.row == row) {
                 self.places.remove(&key);
@@ -136,7 +138,7 @@ impl PrefixRows {
         text.claimed = true;
         text.tokens.extend_from_slice(&rest);
         // The last token has to be read again for what follows it.
-        let n_cached = self.cache.len(row)?.min(needed - 1);
+        let n_cached = self.cache.row_len(row)?.min(needed - 1);
         self.cache.truncate(row, n_cached)?;
         Ok(Placed { row, n_cached, n_tokens: needed, n_new: rest.len() })
     }
@@ -146,7 +148,6 @@ impl PrefixRows {
             self.rows.push(TextRow::default());
             self.cache.push_row()
         });
-        self.cache.rows[row].len = 0;
         self.rows[row].last_call = self.call;
         self.rows[row].claimed = true;
         row

@@ -133,12 +133,13 @@ impl LlamaGenerator {
 
     /// Reads the steps of one level of the tree.
     fn read_level(&mut self, read: &[(usize, Vec<u32>, &Step)], nodes: &mut [Node]) -> Result<(), LlamaError> {
-        if self.batch.n_entries() == 0 {
-            return Ok(());
-        }
-        let lines = self.model.forward(&self.batch, &mut self.rows.cache, Outputs::All)?;
+        // Steps may be empty, all of them.
+        let logits: Vec<f32> = if self.batch.n_entries() > 0 {
+            self.model.forward(&self.batch, &mut self.rows.cache, Outputs::All)?.iter().copied().collect()
+        } else {
+            Vec::new()
+        };
         let n_outputs = self.model.config().output_size();
-        let logits: Vec<f32> = lines.iter().copied().collect();
         let mut lines = logits.chunks_exact(n_outputs);
         for (node, tokens, step) in read {
             let node = &mut nodes[*node];

@@ -30,10 +30,12 @@
 mod cdf;
 mod conditional;
 mod killing;
+mod optimal;
 mod points;
 mod rounding;
 mod scheme;
 
+pub use optimal::{Kept, resample_without_replacement};
 pub use scheme::{Scheme, UnknownScheme};
 
 use cdf::Cdf;

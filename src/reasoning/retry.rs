@@ -1,0 +1,46 @@
+//! Batches of calls, made again for the slots that failed for now.
+
+use super::error::{CallError, ReasoningError, Severity};
+use super::models::{Draw, Models, Scores};
+use super::prefix::Prefix;
+
+/// One step after each prefix. A slot whose error is transient is asked for again, with the same seed, at most `max_attempts` times in all.
+pub(super) fn extend(
+    models: &mut Models<'_>,
+    draws: &[Draw<'_>],
+    max_attempts: u32,
+) -> Result<Vec<Result<Prefix, CallError>>, ReasoningError> {
+    repeat(draws, max_attempts, |draws| models.extend(draws))
+}
+
+/// Scores of each prefix, as [`extend`].
+pub(super) fn score(
+    models: &mut Models<'_>,
+    prefixes: &[&Prefix],
+    max_attempts: u32,
+) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
+    repeat(prefixes, max_attempts, |prefixes| models.score(prefixes))
+}
+
+/// Replies of one kind, per slot.
+type Replies<T> = Vec<Result<T, CallError>>;
+
+fn repeat<Q: Copy, T>(
+    requests: &[Q],
+    max_attempts: u32,
+    mut call: impl FnMut(&[Q]) -> Result<Replies<T>, ReasoningError>,
+) -> Result<Replies<T>, ReasoningError> {
+    let mut replies = call(requests)?;
+    for _ in 1..max_attempts {
+        let is_waiting = |reply: &Result<T, CallError>| matches!(reply, Err(error) if error.severity() == Severity::Transient);
+        let waiting: Vec<usize> = (0..replies.len()).filter(|&i| is_waiting(&replies[i])).collect();
+        if waiting.is_empty() {
+            break;
+        }
+        let again: Vec<Q> = waiting.iter().map(|&i| requests[i]).collect();
+        for (i, reply) in waiting.into_iter().zip(call(&again)?) {
+            replies[i] = reply;
+        }
+    }
+    Ok(replies)
+}
