@@ -24,9 +24,9 @@
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod answers;
+mod calibration;
 mod certificate;
 pub mod countdown;
-mod calibration;
 mod decoder;
 mod error;
 mod generator;
@@ -52,8 +52,8 @@ mod toy;
 mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
-pub use certificate::{LeadTest, MajorityCertificate};
 pub use calibration::{Calibrated, Calibration, CalibrationError, Interpolation, PlattTargets};
+pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
     WeightedText,
