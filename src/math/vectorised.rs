@@ -10,7 +10,8 @@
 //! `log(1 + f) = 2 artanh(f / (2 + f))` for `ln`; W. J. Cody and W. Waite, *Software Manual for the Elementary Functions*, 1980. The
 //! polynomials are Chebyshev fits computed at 40 digits.
 //!
-//! This is the one module of the crate that contains `unsafe`: the calls of the AVX2 copies, each behind the run-time check.
+//! This is, with its child [`single`] (the same for `f32`, as far as a transformer needs it), the one module of the crate that contains
+//! `unsafe`: the calls of the AVX2 copies, each behind the run-time check.
 
 /// 41 fractional bits of log 2: `k` times it is exact for every exponent `k`.
 const LN_2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fefa_3000);
@@ -404,6 +405,9 @@ dispatched! {
         fold_lanes(lanes)
     }
 }
+
+// After the macro that its functions are declared with.
+pub(crate) mod single;
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,10 @@ pub enum Purpose {
     Smoothing = 14,
     /// Forecasts of states and observations; step = step, slot = block of paths.
     Forecast = 15,
+    /// Tokens of a step of a language model.
+    Token = 20,
+    /// Jitter of the waits before a request is sent again; step = retry, slot = request.
+    Backoff = 32,
 }
 
 /// The crate's random generator: xoshiro256++, 256 bits of state (Blackman & Vigna 2021, <https://doi.org/10.1145/3460772>).

@@ -69,8 +69,8 @@ fn one() -> f64 {
     1.0
 }
 
-/// The most texts that are worth enumerating.
-const MOST_TEXTS: f64 = 5e6;
+/// The most steps of all texts together that are worth enumerating.
+const MOST_STEPS: f64 = 5e6;
 
 impl TableModel {
     /// Two steps of two symbols, A and B, and a reward for each: the smallest model whose potentials depend on the path.
@@ -117,16 +117,21 @@ impl TableModel {
             let sum: f64 = row.next.values().sum::<f64>() + row.end;
             let are_probabilities = row.next.values().chain([&row.end]).all(|p| (0.0..=1.0).contains(p));
             check::in_range("transitions", sum, are_probabilities && (sum - 1.0).abs() < 1e-9, "probabilities that sum to 1")?;
-            let can_go_on = self.end_rule == EndRule::OwnStep || row.next.values().any(|p| *p > 0.0);
-            check::in_range("transitions", row.end, can_go_on, "rows with a next step")?;
+            // After a step that always ends a text nothing has to follow.
+            let ends = self.end_rule == EndRule::OwnStep || row.end == 1.0;
+            check::in_range("transitions", row.end, ends || row.next.values().any(|p| *p > 0.0), "rows with a next step")?;
             check::in_range("transitions", f64::NAN, !row.next.contains_key(""), "steps with text")?;
             widest = widest.max(row.next.len());
         }
         for score in self.unfinished.values().chain(self.finished.values()) {
             check::in_range("rewards", *score, (0.0..=1.0).contains(score), "in [0, 1]")?;
         }
-        let n_texts = (widest as f64).powi(self.max_steps.min(1000) as i32);
-        check::in_range("max_steps", self.max_steps as f64, n_texts <= MOST_TEXTS, "few enough to enumerate all texts")?;
+        let starts = self.end_rule == EndRule::OwnStep
+            || look_up(&self.transitions, "").is_some_and(|row| row.next.values().any(|p| *p > 0.0));
+        check::in_range("transitions", f64::NAN, starts, "with a first step")?;
+        let length = self.max_steps as f64;
+        let n_steps = length * (widest as f64).powf(length) + length * length;
+        check::in_range("max_steps", length, n_steps <= MOST_STEPS, "few enough to enumerate all texts")?;
         check::in_range("rewards", f64::NAN, self.has_all_scores(), "given for every text")
     }
 
@@ -174,10 +179,14 @@ impl TableModel {
             }
         }
         branches.retain(|branch| branch.p > 0.0);
-        let total: f64 = branches.iter().map(|branch| branch.p.powf(1.0 / self.temperature)).sum();
+        // Relative to the largest one: at low temperatures all others may underflow, but not that.
+        let largest = branches.iter().map(|branch| branch.p).fold(0.0, f64::max);
         for branch in &mut branches {
-            branch.q = branch.p.powf(1.0 / self.temperature) / total;
+            branch.q = (branch.p / largest).powf(1.0 / self.temperature);
         }
+        let total: f64 = branches.iter().map(|branch| branch.q).sum();
+        branches.iter_mut().for_each(|branch| branch.q /= total);
+        branches.retain(|branch| branch.q > 0.0);
         branches
     }
 

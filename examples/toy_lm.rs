@@ -1,0 +1,341 @@
+//! Decodes a table language model under a table reward model, and prints the estimate beside the truth by enumeration as one JSON line.
+//!
+//! ```text
+//! cargo run --release --example toy_lm -- examples/data/toy_lm.json --potential product --particles 16 --replicates 1000
+//! cargo run --release --example toy_lm -- --help        # the schema of the file
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::process::ExitCode;
+
+use posterity::Error;
+use posterity::reasoning::{
+    Decoder, DecoderConfig, ExactTarget, ExactText, Ledger, Link, Models, Potential, Prefix, ReasoningError, RewardScale,
+    TableModel,
+};
+use posterity::weights::Scheme;
+use serde_json::{Map, Value, json};
+
+const HELP: &str = r##"Decodes a language model given by tables under a reward model given by tables. Prints estimates of the evidence Z, of the
+probability of each last step (the answer) and of the number of steps, beside their values by enumeration of all texts.
+
+usage: toy_lm FILE.json [options]
+
+  --method NAME        decode (default): particles
+  --potential NAME     product, last (default), min, terminal, none: what the scores of a text amount to
+  --link NAME          probability (default), odds, exp: how a score enters
+  --beta B             power of the potential, at least 0 (default 1)
+  --clip C             least probability that a score counts as, in [0, 0.5) (default 1e-9)
+  --particles N        1 to 1000000 (default 16)
+  --candidates K       candidates per particle and step, of which one is drawn by its potential: 1 to 1000 (default 1)
+  --ess-threshold X    resample when ESS < X N; 0 is never, above 1 always (default 2)
+  --scheme NAME        multinomial, residual, stratified, systematic (default), ssp, killing
+  --temperature T      temperature of the steps that are drawn, instead of the file's
+  --seed S             default 1
+  --replicates R       independent runs, 1 to 1000000 (default 1)
+
+FILE.json, as a JSON schema:
+{
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "type": "object",
+  "required": ["transitions", "max_steps", "unfinished", "finished"],
+  "additionalProperties": false,
+  "$defs": {
+    "probability": { "type": "number", "minimum": 0, "maximum": 1 },
+    "scores": { "type": "object", "additionalProperties": { "$ref": "#/$defs/probability" } }
+  },
+  "properties": {
+    "transitions": {
+      "description": "Per context, what follows it. The row in force is that of the longest key that what was written ends with; a key '^...' fits the whole text only and goes first; the key '' fits everything and must be there",
+      "type": "object", "required": [""],
+      "additionalProperties": {
+        "type": "object", "additionalProperties": false,
+        "properties": {
+          "next": { "description": "probability of each next step", "type": "object", "additionalProperties": { "$ref": "#/$defs/probability" } },
+          "end": { "description": "probability of the end; next and end sum to 1", "$ref": "#/$defs/probability", "default": 0 }
+        }
+      }
+    },
+    "end_rule": {
+      "description": "with_step: the end is decided right after a step, by the row of the text with that step; own_step: the end is a step of its own without text",
+      "enum": ["with_step", "own_step"], "default": "with_step"
+    },
+    "max_steps": { "description": "every text ends here", "type": "integer", "minimum": 1 },
+    "unfinished": { "description": "score of a text that goes on, by context as above", "$ref": "#/$defs/scores" },
+    "finished": { "description": "score of a text that has ended, by context as above", "$ref": "#/$defs/scores" },
+    "temperature": { "description": "probabilities of steps are raised to its inverse", "type": "number", "exclusiveMinimum": 0, "default": 1 }
+  }
+}
+
+output, one line of JSON: the settings, the target as a formula, the costs of all runs (ledger), and
+  evidence       of Z: estimate (mean over runs), standard_error (between runs, null for one run), exact, error = estimate - exact
+  log_evidence   of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean square),
+                 standard_deviation (between runs, null for one run), exact, error
+  answers        per last step, of its probability under the target: as evidence
+  length         of the number of steps, an end of its own included: as evidence
+Evidences are unbiased; means under the target have a bias of order 1 / particles."##;
+
+/// What is wrong with the input.
+#[derive(Debug)]
+enum Problem {
+    Usage(String),
+    File { path: String, source: std::io::Error },
+    Json { path: String, source: serde_json::Error },
+    Table { path: String, source: Error },
+    NoTarget,
+    Run(ReasoningError),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(problem) => write!(f, "{problem} (--help shows the options)"),
+            Self::File { path, source } => write!(f, "{path}: {source}"),
+            Self::Json { path, source } => write!(f, "{path}: no table model: {source}"),
+            Self::Table { path, source } => write!(f, "{path}: {source}"),
+            Self::NoTarget => f.write_str("the target has no mass: every text has probability or potential 0"),
+            Self::Run(source) => source.fmt(f),
+        }
+    }
+}
+
+impl From<ReasoningError> for Problem {
+    fn from(source: ReasoningError) -> Self {
+        Self::Run(source)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|a| a == "--help" || a == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match Settings::parse(&arguments).and_then(|settings| run(&settings)) {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("toy_lm: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Method {
+    Decode,
+}
+
+const METHODS: [(&str, Method); 1] = [("decode", Method::Decode)];
+
+const POTENTIALS: [(&str, fn() -> Potential); 5] = [
+    ("product", Potential::product),
+    ("last", Potential::last),
+    ("min", Potential::min),
+    ("terminal", Potential::terminal),
+    ("none", Potential::none),
+];
+
+const LINKS: [(&str, Link); 3] = [("probability", Link::Probability), ("odds", Link::Odds), ("exp", Link::Exp)];
+
+/// The command line.
+struct Settings<'a> {
+    file: &'a str,
+    method: (&'a str, Method),
+    potential: Potential,
+    n_particles: usize,
+    n_candidates: usize,
+    ess_threshold: f64,
+    scheme: Scheme,
+    temperature: Option<f64>,
+    seed: u64,
+    n_replicates: u64,
+}
+
+impl<'a> Settings<'a> {
+    fn parse(arguments: &'a [String]) -> Result<Self, Problem> {
+        let mut file = None;
+        let mut options = [
+            ("--method", "decode"),
+            ("--potential", "last"),
+            ("--link", "probability"),
+            ("--beta", "1"),
+            ("--clip", "1e-9"),
+            ("--particles", "16"),
+            ("--candidates", "1"),
+            ("--ess-threshold", "2"),
+            ("--scheme", "systematic"),
+            ("--temperature", ""),
+            ("--seed", "1"),
+            ("--replicates", "1"),
+        ];
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            if let Some(option) = options.iter_mut().find(|(name, _)| name == argument) {
+                option.1 = rest.next().ok_or_else(|| Problem::Usage(format!("{argument} needs a value")))?;
+            } else if argument.starts_with('-') {
+                return Err(Problem::Usage(format!("there is no option {argument}")));
+            } else if file.replace(argument.as_str()).is_some() {
+                return Err(Problem::Usage("more than one file is named".to_owned()));
+            }
+        }
+        let file = file.ok_or_else(|| Problem::Usage("no file is named".to_owned()))?;
+        let [method, potential, link, beta, clip, particles, candidates, ess_threshold, scheme, temperature, seed, replicates] =
+            options.map(|(_, value)| value);
+        let potential = one_of("--potential", potential, &POTENTIALS)?()
+            .link(one_of("--link", link, &LINKS)?)
+            .inverse_temperature(number("--beta", beta, "finite and at least 0", |x: &f64| *x >= 0.0 && x.is_finite())?)
+            .clip(number("--clip", clip, "in [0, 0.5)", |x| (0.0..0.5).contains(x))?);
+        let positive = |x: &f64| *x > 0.0 && x.is_finite();
+        Ok(Self {
+            file,
+            method: (method, one_of("--method", method, &METHODS)?),
+            potential,
+            n_particles: number("--particles", particles, "1 to 1000000", |n| (1..=1_000_000).contains(n))?,
+            n_candidates: number("--candidates", candidates, "1 to 1000", |n| (1..=1000).contains(n))?,
+            ess_threshold: number("--ess-threshold", ess_threshold, "finite and at least 0", |x: &f64| {
+                *x >= 0.0 && x.is_finite()
+            })?,
+            scheme: one_of("--scheme", scheme, &Scheme::ALL.map(|scheme| (scheme.name(), scheme)))?,
+            temperature: match temperature {
+                "" => None,
+                value => Some(number("--temperature", value, "positive and finite", positive)?),
+            },
+            seed: number("--seed", seed, "0 to 2^64 - 1", |_| true)?,
+            n_replicates: number("--replicates", replicates, "1 to 1000000", |n| (1..=1_000_000).contains(n))?,
+        })
+    }
+}
+
+fn one_of<T: Copy>(option: &str, value: &str, known: &[(&str, T)]) -> Result<T, Problem> {
+    let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+    let found = known.iter().find(|(name, _)| *name == value);
+    found.map(|(_, x)| *x).ok_or_else(|| bad(option, &format!("one of {}", names.join(", "))))
+}
+
+fn number<T: std::str::FromStr>(option: &str, value: &str, rule: &str, holds: impl Fn(&T) -> bool) -> Result<T, Problem> {
+    value.parse().ok().filter(holds).ok_or_else(|| bad(option, rule))
+}
+
+fn bad(option: &str, rule: &str) -> Problem {
+    Problem::Usage(format!("{option} must be {rule}"))
+}
+
+fn read(path: &str) -> Result<TableModel, Problem> {
+    let text = std::fs::read_to_string(path).map_err(|source| Problem::File { path: path.to_owned(), source })?;
+    let table: TableModel = serde_json::from_str(&text).map_err(|source| Problem::Json { path: path.to_owned(), source })?;
+    table.validate().map_err(|source| Problem::Table { path: path.to_owned(), source })?;
+    Ok(table)
+}
+
+fn run(settings: &Settings<'_>) -> Result<Value, Problem> {
+    let mut table = read(settings.file)?;
+    if let Some(temperature) = settings.temperature {
+        table = table.at_temperature(temperature);
+    }
+    settings.potential.validate(RewardScale::Probability).map_err(ReasoningError::from)?;
+    let exact = table.enumerate(&settings.potential);
+    if !(exact.evidence > 0.0) {
+        return Err(Problem::NoTarget);
+    }
+    let mut runs = Vec::new();
+    let mut ledger = Ledger::default();
+    for replicate in 0..settings.n_replicates {
+        let run = match settings.method.1 {
+            Method::Decode => decode(settings, &table, settings.seed.wrapping_add(replicate))?,
+        };
+        ledger.add(&run.ledger);
+        runs.push(run);
+    }
+    let mut line = json!({
+        "file": settings.file, "method": settings.method.0,
+        "target": config(settings, &table, 0).target("p"), "temperature": table.temperature,
+        "n_particles": settings.n_particles, "n_candidates": settings.n_candidates,
+        "scheme": settings.scheme, "ess_threshold": settings.ess_threshold,
+        "seed": settings.seed, "replicates": settings.n_replicates, "n_texts": exact.texts.len(),
+    });
+    line["evidence"] = compared(&runs, |run| run.log_evidence.exp(), exact.evidence);
+    line["log_evidence"] = log_evidence(&runs, exact.evidence.ln());
+    line["answers"] = answers(&runs, &exact);
+    line["length"] = compared(&runs, |run| run.length, exact.mean(|text| text.steps.len() as f64));
+    line["ledger"] = json!(ledger);
+    Ok(line)
+}
+
+/// What one run says.
+struct Run {
+    log_evidence: f64,
+    standard_error: f64,
+    /// Probability of each last step.
+    answers: BTreeMap<String, f64>,
+    length: f64,
+    ledger: Ledger,
+}
+
+fn config(settings: &Settings<'_>, table: &TableModel, seed: u64) -> DecoderConfig {
+    DecoderConfig::new(settings.n_particles, seed)
+        .potential(settings.potential.clone())
+        .max_steps(table.max_steps)
+        .n_candidates(settings.n_candidates)
+        .ess_threshold(settings.ess_threshold)
+        .scheme(settings.scheme)
+}
+
+fn decode(settings: &Settings<'_>, table: &TableModel, seed: u64) -> Result<Run, Problem> {
+    let (mut generator, mut rewards) = (table.clone(), table.clone());
+    let mut models = Models::new(&mut generator, &mut rewards);
+    let decoded = Decoder::new(config(settings, table, seed)).decode(&mut models, &Prefix::prompt(""))?;
+    let mut answers = BTreeMap::new();
+    for text in &decoded.texts {
+        let steps = text.prefix.steps();
+        *answers.entry(answer(steps.iter().map(|step| step.text.as_str()))).or_default() += text.weight;
+    }
+    let (log_evidence, standard_error) = decoded.evidence.map_or((f64::NAN, f64::NAN), |z| (z.log, z.standard_error));
+    let length = decoded.mean(|prefix| prefix.n_steps() as f64);
+    Ok(Run { log_evidence, standard_error, answers, length, ledger: decoded.ledger })
+}
+
+/// The last step that is not empty.
+fn answer<'s>(steps: impl DoubleEndedIterator<Item = &'s str>) -> String {
+    steps.rev().find(|step| !step.is_empty()).unwrap_or_default().to_owned()
+}
+
+fn answers(runs: &[Run], exact: &ExactTarget) -> Value {
+    let of = |text: &ExactText| answer(text.steps.iter().map(String::as_str));
+    let known: BTreeSet<String> = exact.texts.iter().map(of).collect();
+    let mut all = Map::new();
+    for name in known {
+        let probability = exact.mean(|text| f64::from(of(text) == name));
+        let compared = compared(runs, |run| run.answers.get(&name).copied().unwrap_or(0.0), probability);
+        all.insert(name, compared);
+    }
+    Value::Object(all)
+}
+
+/// The mean of a number over runs beside its exact value.
+fn compared(runs: &[Run], f: impl Fn(&Run) -> f64, exact: f64) -> Value {
+    let (estimate, variance) = moments(runs, f);
+    let standard_error = variance.map(|variance| (variance / runs.len() as f64).sqrt());
+    json!({ "estimate": estimate, "standard_error": standard_error, "exact": exact, "error": estimate - exact })
+}
+
+fn log_evidence(runs: &[Run], exact: f64) -> Value {
+    let largest = runs.iter().map(|run| run.log_evidence).fold(f64::NEG_INFINITY, f64::max);
+    let estimate = largest + moments(runs, |run| (run.log_evidence - largest).exp()).0.ln();
+    let reported = moments(runs, |run| run.standard_error.powi(2)).0.sqrt();
+    let between = moments(runs, |run| run.log_evidence).1.map(f64::sqrt);
+    json!({
+        "estimate": estimate, "standard_error": reported, "standard_deviation": between, "exact": exact, "error": estimate - exact,
+    })
+}
+
+/// Mean and, of more than one run, variance.
+fn moments(runs: &[Run], f: impl Fn(&Run) -> f64) -> (f64, Option<f64>) {
+    let n = runs.len() as f64;
+    let mean = runs.iter().map(&f).sum::<f64>() / n;
+    let variance = (runs.len() > 1).then(|| runs.iter().map(|run| (f(run) - mean).powi(2)).sum::<f64>() / (n - 1.0));
+    (mean, variance)
+}
