@@ -12,3 +12,4 @@ mod robustness;
 mod search;
 mod selectors;
 mod table;
+mod trace;
