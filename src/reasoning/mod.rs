@@ -49,6 +49,7 @@ mod reward;
 mod search;
 mod tempering;
 mod toy;
+mod trace;
 mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
@@ -77,4 +78,5 @@ pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
 pub use search::Search;
 pub use tempering::{TemperedDecoded, TemperedDecoder, TemperingConfig};
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
+pub use trace::Trace;
 pub use without_replacement::WithoutReplacement;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{FailedSlot, TextModel};
 use super::particles::Texts;
+use crate::reasoning::jsonl::number;
 use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
 use crate::smc::{Smc, Snapshot};
 
@@ -32,10 +33,12 @@ impl WeightedText {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// log Ẑ; Ẑ itself is unbiased.
+    #[serde(with = "number")]
     pub log: f64,
     /// Its standard error, estimated from this one run; see
     /// [`Genealogy::relative_variance`](crate::weights::Genealogy::relative_variance) for what it is worth: it is 1 once all texts share their
     /// first step's particle.
+    #[serde(with = "number")]
     pub standard_error: f64,
 }
 

@@ -21,3 +21,4 @@ mod selectors;
 mod table;
 mod tempering;
 mod without_replacement;
+mod trace;
