@@ -1,10 +1,16 @@
 //! What can go wrong: [`CallError`] for one slot of one call, [`ReasoningError`] for a run.
 
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::jsonl::FileError;
 use crate::error::Error;
 use crate::smc::SmcError;
 
 /// How far an error of one slot reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The same request may succeed later.
     Transient,
@@ -15,17 +21,17 @@ pub enum Severity {
 }
 
 /// Why one slot of a call to a model has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{source}")]
 pub struct CallError {
     severity: Severity,
-    source: Box<dyn std::error::Error + Send + Sync>,
+    source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 impl CallError {
     /// An error of a slot, with its cause.
     pub fn new(severity: Severity, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { severity, source: source.into() }
+        Self { severity, source: Arc::from(source.into()) }
     }
 
     /// The model cannot do this at all.
@@ -48,7 +54,8 @@ struct Unsupported {
 }
 
 /// What was being asked of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Call {
     /// Steps.
     Generate,
@@ -81,6 +88,26 @@ pub enum ReasoningError {
         index: usize,
         /// Why.
         source: CallError,
+    },
+    /// A particle's call failed for good, or in every attempt.
+    #[error("step {step}, particle {slot}: {call}: {source}")]
+    Slot {
+        /// The step.
+        step: usize,
+        /// The particle.
+        slot: usize,
+        /// What was asked.
+        call: Call,
+        /// Why it failed the last time.
+        source: CallError,
+    },
+    /// Every particle has weight zero: no text that was drawn has a reward or is allowed to end.
+    #[error("step {step}: all weights are zero (log-evidence before: {log_evidence})")]
+    Degenerate {
+        /// The step.
+        step: usize,
+        /// Log-evidence up to the step before.
+        log_evidence: f64,
     },
     /// A model answered with another number of replies than it got requests, or of scores than steps.
     #[error("{call}: {found} replies to {expected} requests")]
@@ -128,12 +155,9 @@ pub enum ReasoningError {
         /// What was spent.
         spent: u64,
     },
-    /// The journal of a run could not be read or written.
-    #[error("journal: {source}")]
-    Journal {
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// The file of a run could not be read or written, or does not fit.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A setting is out of range, or something outside this module failed.
     #[error(transparent)]
     Setting(#[from] Error),
@@ -152,7 +176,8 @@ impl From<ReasoningError> for Error {
 impl From<SmcError<ReasoningError>> for ReasoningError {
     fn from(error: SmcError<ReasoningError>) -> Self {
         match error {
-            SmcError::Model { source, slot: None, .. } => source,
+            SmcError::Model { source, .. } => source,
+            SmcError::Degenerate { step, log_evidence } => Self::Degenerate { step, log_evidence },
             SmcError::Setting(error) => Self::Setting(error),
             other => Self::Setting(Error::Sampling { source: Box::new(other) }),
         }

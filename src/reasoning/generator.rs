@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::CallError;
+use super::jsonl::number;
 use super::prefix::{Prefix, Step};
 
 /// A language model that extends a batch of prefixes by one step each.
@@ -96,8 +97,10 @@ pub struct ContinuationRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContinuationScore {
     /// Per step, under the sampling prior; −∞ where that cannot write it.
+    #[serde(with = "number::list")]
     pub log_sampling: Vec<f64>,
     /// Per step, under the model itself.
+    #[serde(with = "number::list")]
     pub log_model: Vec<f64>,
     /// Tokens read.
     pub tokens: u64,

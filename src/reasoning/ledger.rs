@@ -76,7 +76,7 @@ pub struct Budget {
     pub generations: Option<u64>,
     /// Tokens generated. Requests near the limit get a limit of their own, and their steps may be cut off there.
     pub generated_tokens: Option<u64>,
-    /// Requests to the reward model.
+    /// Passes of the reward model: at most one per step that is to be scored.
     pub reward_calls: Option<u64>,
 }
 

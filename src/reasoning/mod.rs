@@ -16,6 +16,8 @@
 //! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
 //! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
+//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
+//! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | run a small model offline | [`llama`], [`countdown`] |
@@ -31,6 +33,7 @@ mod generator;
 #[cfg(feature = "llm-http")]
 pub mod http;
 mod journal;
+mod jsonl;
 mod ledger;
 pub mod llama;
 mod metrics;
@@ -46,6 +49,7 @@ mod reward;
 mod search;
 mod tempering;
 mod toy;
+mod trace;
 mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
@@ -58,6 +62,7 @@ pub use decoder::{
 pub use error::{Call, CallError, ReasoningError, Severity};
 pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 pub use journal::Journal;
+pub use jsonl::{FileError, RunHeader};
 pub use ledger::{Budget, Ledger};
 pub use metrics::{
     Interval, Reliability, ReliabilityBin, best_of_k, majority_at_k, mcnemar_p_value, paired_bootstrap_interval,
@@ -73,4 +78,5 @@ pub use reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
 pub use search::Search;
 pub use tempering::{TemperedDecoded, TemperedDecoder, TemperingConfig};
 pub use toy::{EndRule, ExactTarget, ExactText, TableModel, TableRow};
+pub use trace::Trace;
 pub use without_replacement::WithoutReplacement;

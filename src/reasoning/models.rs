@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::error::{Call, CallError, ReasoningError, Severity};
 use super::generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
-use super::journal::Journal;
+use super::journal::{DrawKey, Journal};
 use super::ledger::{Budget, Ledger};
 use super::prefix::{Prefix, PrefixKey};
 use super::reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
@@ -47,7 +47,7 @@ pub struct Models<'a> {
     budget: Budget,
     ledger: Ledger,
     scores: HashMap<PrefixKey, Scores>,
-    drawn: HashMap<(PrefixKey, u64, bool), Extension>,
+    drawn: HashMap<DrawKey, Extension>,
     journal: Option<&'a mut Journal>,
     started: Instant,
 }
@@ -108,60 +108,105 @@ impl<'a> Models<'a> {
         Ledger { seconds: self.started.elapsed().as_secs_f64(), ..self.ledger.clone() }
     }
 
+    /// Number of steps of a prefix that are not scored yet.
+    pub(super) fn n_unscored(&self, prefix: &Prefix) -> usize {
+        prefix.n_steps() - self.known(prefix).len()
+    }
+
     /// Draws one step after each prefix, in one batch; replies are the extended prefixes.
     ///
     /// # Errors
     /// [`ReasoningError::Budget`] before anything is sent; [`ReasoningError::Call`] if a slot's error is fatal, and
     /// [`ReasoningError::Replies`]. What the other slots got is kept, and a later call for the same draws gets it at no cost.
     pub fn extend(&mut self, draws: &[Draw<'_>]) -> Result<Vec<Result<Prefix, CallError>>, ReasoningError> {
-        let key = |draw: &Draw<'_>| (draw.prefix.key(), draw.seed, draw.greedy);
-        let missing: Vec<usize> = (0..draws.len()).filter(|&i| !self.drawn.contains_key(&key(&draws[i]))).collect();
-        let max_tokens = self.budget.check(Call::Generate, missing.len() as u64, &self.ledger)?;
+        let keys: Vec<DrawKey> = draws.iter().map(|draw| (draw.prefix.key(), draw.seed, draw.greedy)).collect();
+        let mut first: HashMap<DrawKey, usize> = HashMap::new();
+        let mut wanted: Vec<usize> = Vec::new();
+        for (i, key) in keys.iter().enumerate() {
+            if !self.drawn.contains_key(key) && *first.entry(*key).or_insert(i) == i {
+                wanted.push(i);
+            }
+        }
         let mut failed: HashMap<usize, CallError> = HashMap::new();
-        let mut to_ask = Vec::with_capacity(missing.len());
-        for i in missing {
-            match self.journal.as_mut().and_then(|journal| journal.take_draw(key(&draws[i]))) {
-                Some(extension) => {
+        if !wanted.is_empty() {
+            let max_tokens = self.budget.check(Call::Generate, wanted.len() as u64, &self.ledger)?;
+            self.ledger.generate_batches += 1;
+            let to_ask = self.replay_draws(&wanted, &keys, &mut failed)?;
+            self.ask_for_draws(draws, &keys, &to_ask, max_tokens, &mut failed)?;
+        }
+        stop_if_fatal(Call::Generate, &mut failed)?;
+        let replies = draws.iter().zip(&keys).map(|(draw, key)| match self.drawn.get(key) {
+            Some(extension) => Ok(draw.prefix.extended(extension.step.clone())),
+            None => Err(first.get(key).and_then(|i| failed.get(i)).cloned().unwrap_or_else(no_reply)),
+        });
+        Ok(replies.collect())
+    }
+
+    /// Takes what the journal has; returns what it has not.
+    fn replay_draws(
+        &mut self,
+        wanted: &[usize],
+        keys: &[DrawKey],
+        failed: &mut HashMap<usize, CallError>,
+    ) -> Result<Vec<usize>, ReasoningError> {
+        let Some(journal) = self.journal.as_mut() else { return Ok(wanted.to_vec()) };
+        journal.keep_failures()?;
+        let mut to_ask = Vec::with_capacity(wanted.len());
+        for &i in wanted {
+            match self.journal.as_mut().and_then(|journal| journal.take_draw(keys[i])) {
+                Some(Ok(extension)) => {
                     self.ledger.replayed += 1;
                     self.count_extension(&extension);
-                    self.drawn.insert(key(&draws[i]), extension);
+                    self.drawn.insert(keys[i], extension);
+                }
+                Some(Err(error)) => {
+                    self.ledger.failed += 1;
+                    failed.insert(i, error);
                 }
                 None => to_ask.push(i),
             }
         }
-        if !to_ask.is_empty() {
-            let requests: Vec<_> = to_ask
-                .iter()
-                .map(|&i| StepRequest { prefix: draws[i].prefix, seed: draws[i].seed, greedy: draws[i].greedy, max_tokens })
-                .collect();
-            let start = Instant::now();
-            let replies = self.generator.extend(&requests);
-            self.ledger.generator_seconds += start.elapsed().as_secs_f64();
-            self.ledger.generate_batches += 1;
-            check_replies(Call::Generate, requests.len(), replies.len())?;
-            for (&i, reply) in to_ask.iter().zip(replies) {
-                match reply.and_then(|extension| check_extension(i, extension)) {
-                    Ok(extension) => {
-                        if let Some(journal) = self.journal.as_mut() {
-                            journal.keep_draw(key(&draws[i]), &extension)?;
-                        }
-                        self.count_extension(&extension);
-                        self.drawn.insert(key(&draws[i]), extension);
+        Ok(to_ask)
+    }
+
+    fn ask_for_draws(
+        &mut self,
+        draws: &[Draw<'_>],
+        keys: &[DrawKey],
+        to_ask: &[usize],
+        max_tokens: Option<u64>,
+        failed: &mut HashMap<usize, CallError>,
+    ) -> Result<(), ReasoningError> {
+        if to_ask.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<_> = to_ask
+            .iter()
+            .map(|&i| StepRequest { prefix: draws[i].prefix, seed: draws[i].seed, greedy: draws[i].greedy, max_tokens })
+            .collect();
+        let start = Instant::now();
+        let replies = self.generator.extend(&requests);
+        self.ledger.generator_seconds += start.elapsed().as_secs_f64();
+        check_replies(Call::Generate, requests.len(), replies.len())?;
+        for (&i, reply) in to_ask.iter().zip(replies) {
+            match reply.and_then(|extension| check_extension(i, extension)) {
+                Ok(extension) => {
+                    if let Some(journal) = self.journal.as_mut() {
+                        journal.keep_draw(keys[i], &extension)?;
                     }
-                    Err(error) => {
-                        self.ledger.failed += 1;
-                        failed.insert(i, error);
+                    self.count_extension(&extension);
+                    self.drawn.insert(keys[i], extension);
+                }
+                Err(error) => {
+                    self.ledger.failed += 1;
+                    if let Some(journal) = self.journal.as_mut() {
+                        journal.note_failed_draw(keys[i], &error);
                     }
+                    failed.insert(i, error);
                 }
             }
         }
-        stop_if_fatal(Call::Generate, &mut failed)?;
-        Ok((0..draws.len())
-            .map(|i| match failed.remove(&i) {
-                Some(error) => Err(error),
-                None => Ok(draws[i].prefix.extended(self.drawn[&key(&draws[i])].step.clone())),
-            })
-            .collect())
+        Ok(())
     }
 
     /// Scores of all steps of each prefix, in one batch of those that are not known.
@@ -170,54 +215,94 @@ impl<'a> Models<'a> {
     /// As [`Models::extend`]. Scores that are off their scale are errors of their slot.
     pub fn score(&mut self, prefixes: &[&Prefix]) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
         let mut wanted: Vec<usize> = Vec::new();
-        let mut asked: HashMap<PrefixKey, usize> = HashMap::new();
+        let mut first: HashMap<PrefixKey, usize> = HashMap::new();
         for (i, prefix) in prefixes.iter().enumerate() {
             if prefix.n_steps() == 0 {
                 self.scores.entry(prefix.key()).or_insert_with(|| Arc::new([]));
             }
-            if !self.scores.contains_key(&prefix.key()) && !asked.contains_key(&prefix.key()) && !self.replay_scores(prefix) {
-                asked.insert(prefix.key(), i);
+            if !self.scores.contains_key(&prefix.key()) && *first.entry(prefix.key()).or_insert(i) == i {
                 wanted.push(i);
             }
         }
         self.ledger.cached_rewards += (prefixes.len() - wanted.len()) as u64;
         let mut failed: HashMap<usize, CallError> = HashMap::new();
         if !wanted.is_empty() {
-            let requests: Vec<_> = wanted
-                .iter()
-                .map(|&i| ScoreRequest { prefix: prefixes[i], n_last: prefixes[i].n_steps() - self.known(prefixes[i]).len() })
-                .collect();
-            self.budget.check(Call::Reward, requests.len() as u64, &self.ledger)?;
-            let start = Instant::now();
-            let replies = self.rewards.score(&requests);
-            self.ledger.reward_seconds += start.elapsed().as_secs_f64();
+            // A model may take one pass per step.
+            let n_steps = wanted.iter().map(|&i| self.n_unscored(prefixes[i])).sum::<usize>();
+            self.budget.check(Call::Reward, n_steps as u64, &self.ledger)?;
             self.ledger.reward_batches += 1;
-            check_replies(Call::Reward, requests.len(), replies.len())?;
-            for ((&i, request), reply) in wanted.iter().zip(&requests).zip(replies) {
-                match reply.and_then(|scores| check_scores(self.scale, i, request, scores)) {
-                    Ok(scores) => {
-                        if let Some(journal) = self.journal.as_mut() {
-                            journal.keep_scores(prefixes[i].key(), &scores)?;
-                        }
-                        self.count_scores(&scores);
-                        self.learn(prefixes[i], &scores.scores);
-                    }
-                    Err(error) => {
-                        self.ledger.failed += 1;
-                        failed.insert(i, error);
-                    }
-                }
-            }
+            let to_ask = self.replay_rewards(&wanted, prefixes, &mut failed)?;
+            self.ask_for_rewards(prefixes, &to_ask, &mut failed)?;
         }
         stop_if_fatal(Call::Reward, &mut failed)?;
         let replies = prefixes.iter().map(|prefix| match self.scores.get(&prefix.key()) {
             Some(scores) => Ok(scores.clone()),
-            None => Err(asked
-                .get(&prefix.key())
-                .and_then(|first| failed.remove(first))
-                .unwrap_or_else(|| CallError::new(Severity::Transient, "another slot with the same prefix failed"))),
+            None => Err(first.get(&prefix.key()).and_then(|i| failed.get(i)).cloned().unwrap_or_else(no_reply)),
         });
         Ok(replies.collect())
+    }
+
+    /// As [`Models::replay_draws`].
+    fn replay_rewards(
+        &mut self,
+        wanted: &[usize],
+        prefixes: &[&Prefix],
+        failed: &mut HashMap<usize, CallError>,
+    ) -> Result<Vec<usize>, ReasoningError> {
+        let Some(journal) = self.journal.as_mut() else { return Ok(wanted.to_vec()) };
+        journal.keep_failures()?;
+        let mut to_ask = Vec::with_capacity(wanted.len());
+        for &i in wanted {
+            match self.journal.as_mut().and_then(|journal| journal.take_rewards(prefixes[i].key())) {
+                Some(Ok(scores)) if self.fits(prefixes[i], &scores) => {
+                    self.ledger.replayed += 1;
+                    self.count_scores(&scores);
+                    self.learn(prefixes[i], &scores.scores);
+                }
+                Some(Err(error)) => {
+                    self.ledger.failed += 1;
+                    failed.insert(i, error);
+                }
+                _ => to_ask.push(i),
+            }
+        }
+        Ok(to_ask)
+    }
+
+    fn ask_for_rewards(
+        &mut self,
+        prefixes: &[&Prefix],
+        to_ask: &[usize],
+        failed: &mut HashMap<usize, CallError>,
+    ) -> Result<(), ReasoningError> {
+        if to_ask.is_empty() {
+            return Ok(());
+        }
+        let requests: Vec<_> =
+            to_ask.iter().map(|&i| ScoreRequest { prefix: prefixes[i], n_last: self.n_unscored(prefixes[i]) }).collect();
+        let start = Instant::now();
+        let replies = self.rewards.score(&requests);
+        self.ledger.reward_seconds += start.elapsed().as_secs_f64();
+        check_replies(Call::Reward, requests.len(), replies.len())?;
+        for ((&i, request), reply) in to_ask.iter().zip(&requests).zip(replies) {
+            match reply.and_then(|scores| check_scores(self.scale, i, request, scores)) {
+                Ok(scores) => {
+                    if let Some(journal) = self.journal.as_mut() {
+                        journal.keep_rewards(prefixes[i].key(), &scores)?;
+                    }
+                    self.count_scores(&scores);
+                    self.learn(prefixes[i], &scores.scores);
+                }
+                Err(error) => {
+                    self.ledger.failed += 1;
+                    if let Some(journal) = self.journal.as_mut() {
+                        journal.note_failed_rewards(prefixes[i].key(), &error);
+                    }
+                    failed.insert(i, error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Log-probabilities of given steps after given prefixes, in one batch.
@@ -228,24 +313,36 @@ impl<'a> Models<'a> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let start = Instant::now();
-        let replies = self.generator.score(requests);
-        self.ledger.generator_seconds += start.elapsed().as_secs_f64();
         self.ledger.score_batches += 1;
-        check_replies(Call::Score, requests.len(), replies.len())?;
-        let mut scores = Vec::with_capacity(replies.len());
-        for (index, (request, reply)) in requests.iter().zip(replies).enumerate() {
-            let score = reply.map_err(|source| ReasoningError::Call { call: Call::Score, index, source })?;
-            check_replies(Call::Score, request.steps.len(), score.log_sampling.len())?;
-            check_replies(Call::Score, request.steps.len(), score.log_model.len())?;
-            for &value in score.log_sampling.iter().chain(&score.log_model) {
-                if !is_log_probability(value) {
-                    return Err(ReasoningError::LogProbability { call: Call::Score, index, value });
-                }
+        let key = |request: &ContinuationRequest<'_>| {
+            (request.prefix.key(), request.prefix.extended_by(request.steps.iter().copied()).key())
+        };
+        let mut scores: Vec<Option<ContinuationScore>> = vec![None; requests.len()];
+        if let Some(journal) = self.journal.as_mut() {
+            journal.keep_failures()?;
+            for (score, request) in scores.iter_mut().zip(requests) {
+                *score = journal.take_score(key(request));
+                self.ledger.replayed += u64::from(score.is_some());
             }
-            self.ledger.scored_tokens += score.tokens;
-            scores.push(score);
         }
+        let to_ask: Vec<usize> = (0..requests.len()).filter(|&i| scores[i].is_none()).collect();
+        if !to_ask.is_empty() {
+            let asked: Vec<_> = to_ask.iter().map(|&i| requests[i]).collect();
+            let start = Instant::now();
+            let replies = self.generator.score(&asked);
+            self.ledger.generator_seconds += start.elapsed().as_secs_f64();
+            check_replies(Call::Score, asked.len(), replies.len())?;
+            for (&index, reply) in to_ask.iter().zip(replies) {
+                let score = reply.map_err(|source| ReasoningError::Call { call: Call::Score, index, source })?;
+                check_continuation(index, requests[index].steps.len(), &score)?;
+                if let Some(journal) = self.journal.as_mut() {
+                    journal.keep_score(key(&requests[index]), &score)?;
+                }
+                scores[index] = Some(score);
+            }
+        }
+        let scores: Vec<ContinuationScore> = scores.into_iter().flatten().collect();
+        self.ledger.scored_tokens += scores.iter().map(|score| score.tokens).sum::<u64>();
         Ok(scores)
     }
 
@@ -264,16 +361,10 @@ impl<'a> Models<'a> {
         }
     }
 
-    /// Takes a prefix's scores from the journal; true if it had them.
-    fn replay_scores(&mut self, prefix: &Prefix) -> bool {
-        let Some(scores) = self.journal.as_mut().and_then(|journal| journal.take_scores(prefix.key())) else { return false };
-        if scores.scores.len() != prefix.n_steps() - self.known(prefix).len() {
-            return false;
-        }
-        self.ledger.replayed += 1;
-        self.count_scores(&scores);
-        self.learn(prefix, &scores.scores);
-        true
+    /// True if these scores of a prefix's last steps go on from what is known.
+    fn fits(&self, prefix: &Prefix, scores: &StepScores) -> bool {
+        let before = prefix.n_steps().checked_sub(scores.scores.len());
+        before.is_some_and(|before| self.known(prefix.first_steps(before)).len() == before)
     }
 
     fn count_extension(&mut self, extension: &Extension) {
@@ -314,6 +405,20 @@ fn check_extension(index: usize, extension: Extension) -> Result<Extension, Call
         }
     }
     Ok(extension)
+}
+
+fn check_continuation(index: usize, n_steps: usize, score: &ContinuationScore) -> Result<(), ReasoningError> {
+    for log_probabilities in [&score.log_sampling, &score.log_model] {
+        check_replies(Call::Score, n_steps, log_probabilities.len())?;
+        if let Some(&value) = log_probabilities.iter().find(|value| !is_log_probability(**value)) {
+            return Err(ReasoningError::LogProbability { call: Call::Score, index, value });
+        }
+    }
+    Ok(())
+}
+
+fn no_reply() -> CallError {
+    CallError::new(Severity::Transient, "there is no reply")
 }
 
 fn check_scores(

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::jsonl::number;
+
 /// Why a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,10 +52,10 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ids: Option<Vec<u32>>,
     /// Its log-probability under the distribution it was drawn from (temperature and truncation included), where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "number::optional", skip_serializing_if = "Option::is_none")]
     pub log_sampling: Option<f64>,
     /// Its log-probability under the language model itself, at temperature 1 and without truncation, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "number::optional", skip_serializing_if = "Option::is_none")]
     pub log_model: Option<f64>,
 }
 

@@ -20,7 +20,7 @@ use super::decoder::{Decoded, Decoder, DecoderConfig, StepRecord, WeightedText, 
 use super::error::ReasoningError;
 use super::models::Models;
 use super::potential::{Link, Potential};
-use super::prefix::{Prefix, PrefixKey};
+use super::prefix::Prefix;
 use crate::math::softmax_in_place;
 use crate::rng::{Purpose, Stream};
 use crate::weights::Scheme;
@@ -172,8 +172,8 @@ impl Preset {
 /// True if resampling left only finished texts, so that the last round drew nothing: the programs stop before it, right after resampling.
 fn is_idle(steps: &[StepRecord]) -> bool {
     let [.., before, last] = steps else { return false };
-    let is_copy = |(prefix, ancestor): (&PrefixKey, &u32)| before.prefixes.get(*ancestor as usize) == Some(prefix);
-    last.resampled && last.prefixes.iter().zip(&last.ancestors).all(is_copy)
+    let is_copy = |(text, ancestor): (&Prefix, &u32)| before.texts.get(*ancestor as usize) == Some(text);
+    last.resampled && last.texts.iter().zip(&last.ancestors).all(is_copy)
 }
 
 impl fmt::Display for Preset {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::CallError;
+use super::jsonl::number;
 use super::prefix::Prefix;
 
 /// A process reward model: scores of the steps of a batch of prefixes.
@@ -69,6 +70,7 @@ impl<'a> ScoreRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepScores {
     /// One per step that was asked for, the last step last.
+    #[serde(with = "number::list")]
     pub scores: Vec<f64>,
     /// Number of passes of the reward model that this took.
     pub calls: u64,

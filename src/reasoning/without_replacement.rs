@@ -95,6 +95,10 @@ impl WithoutReplacement {
                 break;
             }
             let (kept, resampled) = self.resample(&items, t)?;
+            if kept.iter().all(|item| item.particle.prefix.is_finished()) {
+                items = kept;
+                break;
+            }
             match self.expand(&mut model, &kept, t) {
                 Ok((expanded, dropped)) => {
                     items = expanded;
@@ -271,7 +275,7 @@ fn record(step: usize, items: &[Item], resampled: bool) -> StepRecord {
         n_unfinished: items.iter().filter(|item| !item.particle.prefix.is_finished()).count(),
         n_distinct: items.len(),
         ancestors: items.iter().map(|item| item.ancestor).collect(),
-        prefixes: items.iter().map(|item| item.particle.prefix.key()).collect(),
+        texts: items.iter().map(|item| item.particle.prefix.clone()).collect(),
         weights,
         scores: items.iter().map(|item| item.particle.scores.last().copied().unwrap_or(f64::NAN)).collect(),
     }

@@ -27,9 +27,10 @@ pub use particles::{Particle, Texts};
 pub use result::{Decoded, Evidence, StepRecord, Stopped, WeightedText};
 
 use super::error::ReasoningError;
+use super::jsonl::RunHeader;
 use super::models::Models;
 use super::prefix::Prefix;
-use crate::smc::Smc;
+use crate::smc::{Smc, SmcError};
 
 /// Decodes by particles; see the [module](self).
 ///
@@ -73,11 +74,39 @@ impl Decoder {
         let model = TextModel::new(models, self.config.clone(), prompt.clone());
         let mut smc = Smc::new(model, self.config.engine.clone())?;
         let mut steps = Vec::new();
-        while let Some(info) = smc.step()? {
-            if info.t > 0 {
-                steps.push(StepRecord::of(&smc.snapshot(info)));
+        let is_over_budget = loop {
+            match smc.step() {
+                Ok(Some(info)) if info.t == 0 => {}
+                Ok(Some(info)) => steps.push(StepRecord::of(&smc.snapshot(info))),
+                Ok(None) => break smc.model().is_over_budget(),
+                // The cloud is what it was before the step.
+                Err(SmcError::Model { source: ReasoningError::Budget { .. }, .. }) => break true,
+                Err(error) => return Err(explained(error, smc.into_model().into_failed())),
+            }
+        };
+        Ok(Decoded::of(smc, steps, target, prior, if is_over_budget { Stopped::Budget } else { Stopped::Finished }))
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        RunHeader::new("decoder", models, prompt, self.config.seed)
+            .target(self.config.target(&models.sampling_prior().model))
+            .setting("n_particles", self.config.n_particles)
+            .setting("n_candidates", self.config.n_candidates)
+            .setting("max_steps", self.config.max_steps)
+    }
+}
+
+/// An error of the engine, with the model call that caused it if one did.
+pub(in crate::reasoning) fn explained(error: SmcError<ReasoningError>, failed: Vec<FailedSlot>) -> ReasoningError {
+    match error {
+        SmcError::SlotFailed { step, slot } | SmcError::Pending { step, slot, .. } => {
+            match failed.into_iter().rfind(|failed| failed.step == step && failed.slot == slot as usize) {
+                Some(FailedSlot { step, slot, call, error: source }) => ReasoningError::Slot { step, slot, call, source },
+                None => error.into(),
             }
         }
-        Ok(Decoded::of(smc, steps, target, prior))
+        error => error.into(),
     }
 }

@@ -210,6 +210,13 @@ impl<'m, 'a> TextModel<'m, 'a> {
         Ok(candidates)
     }
 
+    /// Checks that a budget covers the scores of one more step of these texts, before that is paid for.
+    fn check_rewards(&self, parents: &[(usize, Particle)]) -> Result<(), ReasoningError> {
+        let n: usize = parents.iter().map(|(_, parent)| self.models.n_unscored(&parent.prefix) + 1).sum();
+        let n = (n * self.config.n_candidates) as u64;
+        self.models.budget().check(Call::Reward, n, &self.models.ledger()).map(drop)
+    }
+
     /// True if a budget covers a step of `n` particles.
     fn covers(&self, n: u64) -> bool {
         let budget: Budget = self.models.budget();
@@ -272,6 +279,7 @@ impl FeynmanKac for TextModel<'_, '_> {
             log_psi_before.insert(slot, parent.log_psi);
             parents.push((slot, parent.clone()));
         }
+        self.check_rewards(&parents)?;
         let drawn = self.draw(from.t, &parents, from.streams, to.status)?;
         let candidates = self.weigh(from.t, drawn, &log_psi_before, to.status)?;
         let is_frozen_at_end = self.config.weighting != (Weighting::PerRound { reweight_finished: true });

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{FailedSlot, TextModel};
 use super::particles::Texts;
+use crate::reasoning::jsonl::number;
 use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
 use crate::smc::{Smc, Snapshot};
 
@@ -32,15 +33,17 @@ impl WeightedText {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// log Ẑ; Ẑ itself is unbiased.
+    #[serde(with = "number")]
     pub log: f64,
     /// Its standard error, estimated from this one run; see
     /// [`Genealogy::relative_variance`](crate::weights::Genealogy::relative_variance) for what it is worth: it is 1 once all texts share their
     /// first step's particle.
+    #[serde(with = "number")]
     pub standard_error: f64,
 }
 
 /// What happened in one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepRecord {
     /// The step, from 1.
     pub step: usize,
@@ -56,8 +59,8 @@ pub struct StepRecord {
     pub n_distinct: usize,
     /// Slot `i` came from slot `ancestors[i]` of the step before.
     pub ancestors: Vec<u32>,
-    /// The text in each slot, by its key.
-    pub prefixes: Vec<PrefixKey>,
+    /// The text in each slot: a handle, which texts share with what they go on from.
+    pub texts: Vec<Prefix>,
     /// Normalised weights.
     pub weights: Vec<f64>,
     /// The last score of each slot's text.
@@ -67,8 +70,7 @@ pub struct StepRecord {
 impl StepRecord {
     pub(super) fn of(snapshot: &Snapshot<'_, Texts>) -> Self {
         let texts = snapshot.view.population;
-        let prefixes: Vec<PrefixKey> = texts.iter().map(|text| text.prefix.key()).collect();
-        let mut distinct = prefixes.clone();
+        let mut distinct: Vec<PrefixKey> = texts.iter().map(|text| text.prefix.key()).collect();
         distinct.sort_unstable();
         distinct.dedup();
         Self {
@@ -79,7 +81,7 @@ impl StepRecord {
             n_unfinished: texts.iter().filter(|text| !text.prefix.is_finished()).count(),
             n_distinct: distinct.len(),
             ancestors: snapshot.ancestors.to_vec(),
-            prefixes,
+            texts: texts.iter().map(|text| text.prefix.clone()).collect(),
             weights: snapshot.view.weights.normalised().collect(),
             scores: texts.iter().map(|text| text.scores.last().copied().unwrap_or(f64::NAN)).collect(),
         }
@@ -120,7 +122,13 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    pub(super) fn of(smc: Smc<TextModel<'_, '_>>, steps: Vec<StepRecord>, target: String, prior: SamplingPrior) -> Self {
+    pub(super) fn of(
+        smc: Smc<TextModel<'_, '_>>,
+        steps: Vec<StepRecord>,
+        target: String,
+        prior: SamplingPrior,
+        stopped: Stopped,
+    ) -> Self {
         let summary = smc.summary();
         let view = smc.view();
         let texts = view
@@ -142,7 +150,7 @@ impl Decoded {
             target,
             prior,
             ledger: model.models.ledger(),
-            stopped: if model.is_over_budget() { Stopped::Budget } else { Stopped::Finished },
+            stopped,
             n_dropped: summary.n_killed,
             failed: model.into_failed(),
         }
