@@ -18,6 +18,7 @@ use std::fmt;
 use super::answers::{AnswerRule, Selection, Selector};
 use super::decoder::{Decoded, Decoder, DecoderConfig, StepRecord, WeightedText, Weighting};
 use super::error::ReasoningError;
+use super::jsonl::RunHeader;
 use super::models::Models;
 use super::potential::{Link, Potential};
 use super::prefix::Prefix;
@@ -114,6 +115,13 @@ impl Preset {
             LastRound::Weighted | LastRound::Resampled => target,
             LastRound::ResampledAndWeighted => format!("{target}, weighted by psi_T once more"),
         }
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        let header = Decoder::new(self.config.clone()).header(models, prompt);
+        RunHeader { method: self.name.to_owned(), ..header }.target(self.target(&models.sampling_prior().model))
     }
 
     /// Decodes by the recipe. Where it resamples after the last round, the texts are those drawn then, with the weights that the recipe gives

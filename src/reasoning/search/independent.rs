@@ -18,12 +18,22 @@ pub(super) fn sample(
     let mut open: Vec<(usize, Prefix)> = (0..n_texts).map(|slot| (slot, prompt.clone())).collect();
     let mut finished = Vec::new();
     let mut step = 0;
+    // All texts, in order, as they were after the step before.
+    let mut slots: Vec<usize> = (0..n_texts).collect();
     open.retain(|(_, text)| !text.is_finished());
     while !open.is_empty() && run.covers(open.len(), if search.is_scored { open.len() + finished.len() } else { 0 }) {
         step += 1;
         let (done, rest) = run.extend(step, &open, greedy)?.into_iter().partition(|(_, text): &(_, Prefix)| text.is_finished());
         finished.extend::<Vec<_>>(done);
         open = rest;
+        let mut all: Vec<&(usize, Prefix)> = finished.iter().chain(&open).collect();
+        all.sort_by_key(|(slot, _)| *slot);
+        let place = |slot: &usize| slots.binary_search(slot).map_or(0, |place| place as u32);
+        let ancestors = all.iter().map(|(slot, _)| place(slot)).collect();
+        let texts: Vec<Prefix> = all.iter().map(|(_, text)| text.clone()).collect();
+        let scores = vec![f64::NAN; texts.len()];
+        slots = all.into_iter().map(|(slot, _)| *slot).collect();
+        run.record(step, false, ancestors, texts, scores);
     }
     finished.sort_by_key(|(slot, _)| *slot);
     let unscored = |(slot, prefix): (usize, Prefix)| (slot, Particle { prefix, scores: Arc::new([]), log_psi: 0.0 });

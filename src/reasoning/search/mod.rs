@@ -11,8 +11,9 @@
 //! beam leaves the pool with the score it has: it is not extended, weighed or pruned again.
 //!
 //! None of these estimates an evidence, and only independent texts have a target, the sampling prior itself. Weights are equal: what texts
-//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi)), which selectors use; the list of
-//! steps is empty. Unfinished texts are returned where a budget ran out, and have no answer.
+//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi)), which selectors use. The records of
+//! steps hold a tree's candidates, or all texts of independent ones; log-evidence is NaN there. Unfinished texts are returned where a budget
+//! ran out, and have no answer.
 //!
 //! Sources: N. Stiennon et al. 2020, arXiv:2009.01325 (best-of-N); Y. Li et al. 2022, arXiv:2206.02336 (weighted vote); X. Wang et al. 2022,
 //! arXiv:2203.11171 (majority); C. Snell et al. 2024, arXiv:2408.03314 (beam search with a process reward model); E. Beeching, L. Tunstall
@@ -23,7 +24,7 @@ mod run;
 mod tree;
 
 use crate::error::{Error, check};
-use crate::reasoning::{Decoded, Models, Potential, Prefix, ReasoningError, RewardScale};
+use crate::reasoning::{Decoded, Models, Potential, Prefix, ReasoningError, RewardScale, RunHeader};
 
 /// Which search.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,7 +147,7 @@ impl Search {
         self
     }
 
-    /// Prunes equal candidates of a beam to one.
+    /// Prunes equal candidates of a beam, or of REBASE, to one.
     #[must_use]
     pub fn remove_duplicates(mut self, remove: bool) -> Self {
         self.removes_duplicates = remove;
@@ -168,6 +169,29 @@ impl Search {
                 format!("none: REBASE by {psi} at temperature {temperature}, {n_candidates}")
             }
         }
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        let header = |method: &str| RunHeader::new(method, models, prompt, self.seed);
+        let header = match self.strategy {
+            Strategy::Greedy => header("greedy"),
+            Strategy::Independent { n_texts } => header("independent").setting("n_texts", n_texts),
+            Strategy::Beam { n_candidates, width } => {
+                let header = header("beam").setting("n_candidates", n_candidates).setting("width", width);
+                header.setting("remove_duplicates", self.removes_duplicates)
+            }
+            Strategy::Dvts { n_candidates, width } => {
+                header("dvts").setting("n_candidates", n_candidates).setting("width", width)
+            }
+            Strategy::Rebase { n_candidates, temperature } => {
+                let header = header("rebase").setting("n_candidates", n_candidates).setting("temperature", temperature);
+                header.setting("remove_duplicates", self.removes_duplicates)
+            }
+        };
+        let header = header.target(self.target(&models.sampling_prior().model)).setting("max_steps", self.max_steps);
+        header.setting("potential", self.potential.formula()).setting("is_scored", self.is_scored)
     }
 
     /// Checks the settings against a reward model's scale.

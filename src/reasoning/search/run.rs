@@ -1,21 +1,57 @@
 //! What all searches do with texts: draw a step, cut at the limit, score, try again after failures, and put the result together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::rand_core::Rng;
 
 use super::Search;
 use crate::reasoning::models::{Draw, Models};
 use crate::reasoning::{
-    Call, CallError, Decoded, FailedSlot, Finish, Particle, Prefix, ReasoningError, Scores, Severity, Step, Stopped, WeightedText,
+    Call, CallError, Decoded, FailedSlot, Finish, Particle, Prefix, PrefixKey, ReasoningError, Scores, Severity, Step,
+    StepRecord, Stopped, WeightedText,
 };
 use crate::rng::{Purpose, Stream};
+
+/// What a candidate goes on from.
+pub(super) struct Parent {
+    slot: usize,
+    /// Its own place in the record of the step before.
+    place: u32,
+    prefix: Prefix,
+}
+
+impl Parent {
+    pub(super) fn prompt(slot: usize, prompt: &Prefix) -> Self {
+        Self { slot, place: slot as u32, prefix: prompt.clone() }
+    }
+}
+
+/// A text that a step brought.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) slot: usize,
+    /// Its place in the step's record.
+    pub(super) place: u32,
+    pub(super) text: Particle,
+}
+
+impl Candidate {
+    pub(super) fn is_finished(&self) -> bool {
+        self.text.prefix.is_finished()
+    }
+
+    /// This text as the parent of a slot's next candidate.
+    pub(super) fn parent(&self, slot: usize) -> Parent {
+        Parent { slot, place: self.place, prefix: self.text.prefix.clone() }
+    }
+}
 
 /// The models in use by one search.
 pub(super) struct Run<'s, 'm, 'a> {
     search: &'s Search,
     models: &'m mut Models<'a>,
     prompt: Prefix,
+    steps: Vec<StepRecord>,
     failed: Vec<FailedSlot>,
     n_dropped: usize,
     stopped: Stopped,
@@ -23,7 +59,15 @@ pub(super) struct Run<'s, 'm, 'a> {
 
 impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     pub(super) fn new(search: &'s Search, models: &'m mut Models<'a>, prompt: &Prefix) -> Self {
-        Self { search, models, prompt: prompt.clone(), failed: Vec::new(), n_dropped: 0, stopped: Stopped::Finished }
+        Self {
+            search,
+            models,
+            prompt: prompt.clone(),
+            steps: Vec::new(),
+            failed: Vec::new(),
+            n_dropped: 0,
+            stopped: Stopped::Finished,
+        }
     }
 
     /// True if the budget covers a step of `n_draws` generations and `n_scores` scores; if not, the search is over.
@@ -80,6 +124,44 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         Ok(particles)
     }
 
+    /// Draws and scores one step after each parent: those that failed for good are missing.
+    pub(super) fn expand(&mut self, step: usize, parents: &[Parent]) -> Result<Vec<Candidate>, ReasoningError> {
+        let slots: Vec<_> = parents.iter().map(|parent| (parent.slot, parent.prefix.clone())).collect();
+        let children = self.extend(step, &slots, false)?;
+        let candidates: Vec<Candidate> =
+            (0..).zip(self.score(step, &children)?).map(|(place, (slot, text))| Candidate { slot, place, text }).collect();
+        let places: HashMap<usize, u32> = parents.iter().map(|parent| (parent.slot, parent.place)).collect();
+        self.record(
+            step,
+            step > 1,
+            candidates.iter().map(|candidate| places[&candidate.slot]).collect(),
+            candidates.iter().map(|candidate| candidate.text.prefix.clone()).collect(),
+            candidates.iter().map(|candidate| candidate.text.scores.last().copied().unwrap_or(f64::NAN)).collect(),
+        );
+        Ok(candidates)
+    }
+
+    /// Keeps what a step brought.
+    pub(super) fn record(&mut self, step: usize, resampled: bool, mut ancestors: Vec<u32>, texts: Vec<Prefix>, scores: Vec<f64>) {
+        if step == 1 {
+            // The first texts go on from copies of the prompt, as many as there are texts.
+            ancestors = (0..).take(texts.len()).collect();
+        }
+        let distinct: HashSet<PrefixKey> = texts.iter().map(Prefix::key).collect();
+        self.steps.push(StepRecord {
+            step,
+            ess: texts.len() as f64,
+            log_evidence: f64::NAN,
+            resampled,
+            n_unfinished: texts.iter().filter(|text| !text.is_finished()).count(),
+            n_distinct: distinct.len(),
+            ancestors,
+            weights: vec![1.0 / texts.len() as f64; texts.len()],
+            texts,
+            scores,
+        });
+    }
+
     /// Calls a model for some slots, and again for those that failed transiently.
     fn insist<T>(
         &mut self,
@@ -107,7 +189,7 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
                         self.n_dropped += 1;
                         self.failed.push(FailedSlot { step, slot: *slot, call, error });
                     }
-                    Err(source) => return Err(ReasoningError::Call { call, index: *slot, source }),
+                    Err(source) => return Err(ReasoningError::Slot { step, slot: *slot, call, source }),
                 }
             }
             open = again;
@@ -139,7 +221,7 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         Decoded {
             texts,
             evidence: None,
-            steps: Vec::new(),
+            steps: self.steps,
             target: self.search.target(&prior.model),
             prior,
             ledger: self.models.ledger(),

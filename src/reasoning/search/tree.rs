@@ -3,14 +3,15 @@
 use std::collections::HashSet;
 
 use super::Search;
-use super::run::Run;
+use super::run::{Candidate, Parent, Run};
 use crate::math::softmax_in_place;
 use crate::reasoning::{Decoded, Models, Particle, Prefix, ReasoningError};
 
 /// How the continuations of a step are shared out among the texts that could go on.
 pub(super) trait Allocation {
-    /// Parents of the next candidates: `n_candidates` at most, counted with the `n_finished` texts where those take places.
-    fn parents(&self, unfinished: Vec<Particle>, n_candidates: usize, n_finished: usize) -> Vec<Prefix>;
+    /// Places of the next candidates' parents among `unfinished`, the best of which come first: `n_candidates` at most, counted with the
+    /// `n_finished` texts where those take places.
+    fn parents(&self, unfinished: &[Candidate], n_candidates: usize, n_finished: usize) -> Vec<usize>;
 }
 
 /// The N/M best get M each; what finished texts leave free goes to the best, too.
@@ -19,14 +20,9 @@ pub(super) struct Beam {
 }
 
 impl Allocation for Beam {
-    fn parents(&self, mut unfinished: Vec<Particle>, n_candidates: usize, _n_finished: usize) -> Vec<Prefix> {
-        unfinished.truncate(n_candidates / self.width);
-        unfinished
-            .iter()
-            .cycle()
-            .take(if unfinished.is_empty() { 0 } else { n_candidates })
-            .map(|text| text.prefix.clone())
-            .collect()
+    fn parents(&self, unfinished: &[Candidate], n_candidates: usize, _n_finished: usize) -> Vec<usize> {
+        let n_kept = unfinished.len().min(n_candidates / self.width);
+        (0..if n_kept == 0 { 0 } else { n_candidates }).map(|i| i % n_kept).collect()
     }
 }
 
@@ -36,16 +32,16 @@ pub(super) struct Rebase {
 }
 
 impl Allocation for Rebase {
-    fn parents(&self, unfinished: Vec<Particle>, n_candidates: usize, n_finished: usize) -> Vec<Prefix> {
+    fn parents(&self, unfinished: &[Candidate], n_candidates: usize, n_finished: usize) -> Vec<usize> {
         let mut left = n_candidates.saturating_sub(n_finished);
-        let mut shares: Vec<f64> = unfinished.iter().map(|text| text.log_psi / self.temperature).collect();
+        let mut shares: Vec<f64> = unfinished.iter().map(|candidate| candidate.text.log_psi / self.temperature).collect();
         softmax_in_place(&mut shares);
         let n_all = left as f64;
         let mut parents = Vec::with_capacity(left);
-        for (text, share) in unfinished.iter().zip(shares) {
+        for (place, share) in shares.into_iter().enumerate() {
             // Round-off must not add one.
             let n = ((n_all * share - 1e-9).ceil().max(0.0) as usize).min(left);
-            parents.extend(std::iter::repeat_n(text.prefix.clone(), n));
+            parents.extend(std::iter::repeat_n(place, n));
             left -= n;
         }
         parents
@@ -61,23 +57,23 @@ pub(super) fn search(
     allocation: &dyn Allocation,
 ) -> Result<Decoded, ReasoningError> {
     let mut run = Run::new(search, models, prompt);
-    let mut finished: Vec<Particle> = Vec::new();
-    let mut unfinished: Vec<Particle> = Vec::new();
-    let mut parents = if prompt.is_finished() { Vec::new() } else { vec![prompt.clone(); n_candidates] };
+    let mut finished: Vec<Candidate> = Vec::new();
+    let mut unfinished: Vec<Candidate> = Vec::new();
+    let n_start = if prompt.is_finished() { 0 } else { n_candidates };
+    let mut parents: Vec<Parent> = (0..n_start).map(|slot| Parent::prompt(slot, prompt)).collect();
     let mut step = 0;
     while !parents.is_empty() && finished.len() < n_candidates && run.covers(parents.len(), parents.len()) {
         step += 1;
-        let slots: Vec<_> = parents.into_iter().enumerate().collect();
-        let children = run.extend(step, &slots, false)?;
-        let candidates = run.score(step, &children)?.into_iter().map(|(_, text)| text);
-        let (done, mut rest): (Vec<_>, Vec<_>) = candidates.partition(|text| text.prefix.is_finished());
+        let candidates = run.expand(step, &parents)?;
+        let (done, mut rest): (Vec<_>, Vec<_>) = candidates.into_iter().partition(Candidate::is_finished);
         finished.extend(done);
         best_first(&mut rest);
         if search.removes_duplicates {
             let mut seen = HashSet::new();
-            rest.retain(|text| seen.insert(text.prefix.key()));
+            rest.retain(|candidate| seen.insert(candidate.text.prefix.key()));
         }
-        parents = allocation.parents(rest.clone(), n_candidates, finished.len());
+        let places = allocation.parents(&rest, n_candidates, finished.len());
+        parents = places.into_iter().enumerate().map(|(slot, place)| rest[place].parent(slot)).collect();
         unfinished = rest;
     }
     best_first(&mut finished);
@@ -86,7 +82,7 @@ pub(super) fn search(
     if run.is_over_budget() {
         finished.extend(unfinished);
     }
-    Ok(run.finish(finished))
+    Ok(run.finish(finished.into_iter().map(|candidate| candidate.text).collect()))
 }
 
 /// Trees that do not compete: in each the best of `width` candidates goes on.
@@ -98,43 +94,36 @@ pub(super) fn search_apart(
     width: usize,
 ) -> Result<Decoded, ReasoningError> {
     let mut run = Run::new(search, models, prompt);
-    let mut open: Vec<(usize, Option<Particle>)> = Vec::new();
-    if !prompt.is_finished() {
-        open.extend((0..n_trees).map(|tree| (tree, None)));
-    }
+    let n_start = if prompt.is_finished() { 0 } else { n_trees * width };
+    let mut parents: Vec<Parent> = (0..n_start).map(|slot| Parent::prompt(slot, prompt)).collect();
+    let mut open: Vec<(usize, Particle)> = Vec::new();
     let mut finished: Vec<(usize, Particle)> = Vec::new();
     let mut step = 0;
-    while !open.is_empty() && run.covers(open.len() * width, open.len() * width) {
+    while !parents.is_empty() && run.covers(parents.len(), parents.len()) {
         step += 1;
-        let slots: Vec<_> = open
-            .iter()
-            .flat_map(|(tree, text)| {
-                let parent = text.as_ref().map_or(prompt, |text| &text.prefix);
-                (0..width).map(move |i| (tree * width + i, parent.clone()))
-            })
-            .collect();
-        let children = run.extend(step, &slots, false)?;
-        let candidates = run.score(step, &children)?;
+        let candidates = run.expand(step, &parents)?;
+        parents.clear();
         open.clear();
-        for family in candidates.chunk_by(|a, b| a.0 / width == b.0 / width) {
-            let tree = family[0].0 / width;
-            let mut family: Vec<Particle> = family.iter().map(|(_, text)| text.clone()).collect();
+        for family in candidates.chunk_by(|a, b| a.slot / width == b.slot / width) {
+            let mut family = family.to_vec();
+            let tree = family[0].slot / width;
             best_first(&mut family);
-            if family[0].prefix.is_finished() {
-                finished.extend(family.into_iter().filter(|text| text.prefix.is_finished()).map(|text| (tree, text)));
+            if family[0].is_finished() {
+                finished.extend(family.into_iter().filter(Candidate::is_finished).map(|candidate| (tree, candidate.text)));
             } else {
-                open.push((tree, family.into_iter().next()));
+                parents.extend((tree * width..(tree + 1) * width).map(|slot| family[0].parent(slot)));
+                open.push((tree, family[0].text.clone()));
             }
         }
     }
-    finished.extend(open.into_iter().filter_map(|(tree, text)| text.map(|text| (tree, text))));
+    finished.append(&mut open);
     finished.sort_by_key(|(tree, _)| *tree);
     Ok(run.finish(finished.into_iter().map(|(_, text)| text).collect()))
 }
 
 /// Sorts by ψ, the largest first; of equal ones the one that was there first.
-fn best_first(texts: &mut [Particle]) {
-    texts.sort_by(|a, b| b.log_psi.total_cmp(&a.log_psi));
+fn best_first(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| b.text.log_psi.total_cmp(&a.text.log_psi));
 }
 
 #[cfg(test)]
@@ -145,13 +134,15 @@ mod tests {
 
     #[test]
     fn shares_are_rounded_up_from_the_best_on() {
-        let texts: Vec<Particle> = [0.5_f64, 0.3, 0.2]
-            .iter()
-            .map(|psi| Particle { prefix: Prefix::prompt(psi.to_string()), scores: Arc::new([]), log_psi: psi.ln() })
-            .collect();
+        let candidate = |psi: &f64| Candidate {
+            slot: 0,
+            place: 0,
+            text: Particle { prefix: Prefix::prompt(""), scores: Arc::new([]), log_psi: psi.ln() },
+        };
+        let candidates: Vec<Candidate> = [0.5, 0.3, 0.2].iter().map(candidate).collect();
         let shares = |allocation: &dyn Allocation, n_candidates, n_finished| {
-            let parents = allocation.parents(texts.clone(), n_candidates, n_finished);
-            [0, 1, 2].map(|i: usize| parents.iter().filter(|parent| **parent == texts[i].prefix).count())
+            let parents = allocation.parents(&candidates, n_candidates, n_finished);
+            [0, 1, 2].map(|i: usize| parents.iter().filter(|parent| **parent == i).count())
         };
         assert_eq!(shares(&Rebase { temperature: 1.0 }, 10, 0), [5, 3, 2]);
         assert_eq!(shares(&Rebase { temperature: 1.0 }, 10, 3), [4, 3, 0]);

@@ -4,7 +4,7 @@ use posterity::error::Error;
 use posterity::reasoning::{
     Answers, Budget, Call, CallError, Decoded, Extension, Finish, Link, Models, Potential, Prefix, ReasoningError, RewardModel,
     RewardScale, SamplingPrior, ScoreRequest, Search, Selector, Severity, Step, StepGenerator, StepRequest, StepScores, Stopped,
-    TableModel,
+    TableModel, Trace,
 };
 
 use super::exact::markov;
@@ -213,18 +213,56 @@ fn failures_are_retried_dropped_on_demand_or_typed_errors() {
         };
         let retried = run(&search, 3, Severity::Transient).unwrap();
         assert_eq!((retried.failed.len(), retried.n_dropped), (3, 0));
-        assert!(matches!(run(&search, 1, Severity::Slot), Err(ReasoningError::Call { call: Call::Generate, index: 0, .. })));
+        assert!(matches!(
+            run(&search, 1, Severity::Slot),
+            Err(ReasoningError::Slot { step: 1, slot: 0, call: Call::Generate, .. })
+        ));
         let dropped = run(&search.clone().drop_failed(true), 3, Severity::Slot).unwrap();
         assert_eq!((dropped.failed.len(), dropped.n_dropped), (3, 3));
         let fatal = run(&search.clone().drop_failed(true), 1, Severity::Fatal);
         assert!(matches!(fatal, Err(ReasoningError::Call { call: Call::Generate, .. })));
         let mut generator = markov();
         let unscored = search.decode(&mut Models::new(&mut generator, &mut NoScore), &Prefix::prompt(""));
-        assert!(matches!(unscored, Err(ReasoningError::Call { call: Call::Reward, .. })));
+        assert!(matches!(unscored, Err(ReasoningError::Slot { call: Call::Reward, .. })));
         let mut generator = markov();
         let unscored =
             search.drop_failed(true).decode(&mut Models::new(&mut generator, &mut NoScore), &Prefix::prompt("")).unwrap();
         assert!(unscored.texts.is_empty() && unscored.n_dropped >= 16);
+    }
+}
+
+/// Each text of a record goes on from the one that its ancestor names, and finished texts of trees are in the records.
+#[test]
+fn records_tell_where_texts_come_from_and_traces_keep_them() {
+    let searches = all(16, 4, 3).into_iter().chain(all(16, 4, 3).map(|search| search.drop_failed(true)));
+    for (i, search) in searches.enumerate() {
+        let mut generator = Failing { table: markov(), n: if i < 4 { 0 } else { 3 }, severity: Severity::Slot };
+        let mut rewards = markov();
+        let mut models = Models::new(&mut generator, &mut rewards);
+        let prompt = Prefix::prompt("");
+        let run = search.header(&models, &prompt);
+        let decoded = search.decode(&mut models, &prompt).unwrap();
+        assert_eq!(run.target, decoded.target);
+        let mut before = vec![prompt; 16];
+        for record in &decoded.steps {
+            for (text, ancestor) in record.texts.iter().zip(&record.ancestors) {
+                let from = &before[*ancestor as usize];
+                assert!(text.parent() == Some(from) || (from.is_finished() && text == from), "{}", decoded.target);
+            }
+            before.clone_from(&record.texts);
+        }
+        let recorded: Vec<_> = decoded.steps.iter().flat_map(|record| &record.texts).collect();
+        assert!(decoded.texts.iter().all(|text| recorded.contains(&&text.prefix)));
+        let path = std::env::temp_dir().join(format!("posterity-search-{}-{i}.jsonl", std::process::id()));
+        let trace = Trace { run, decoded };
+        trace.write(&path).unwrap();
+        let read = Trace::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(read.run, trace.run);
+        assert!(
+            read.decoded.steps.iter().zip(&trace.decoded.steps).all(|(a, b)| a.texts == b.texts && a.ancestors == b.ancestors)
+        );
+        assert_eq!(read.decoded.steps.len(), trace.decoded.steps.len());
     }
 }
 
