@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{FailedSlot, TextModel};
 use super::particles::Texts;
-use crate::reasoning::jsonl::number;
 use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
 use crate::smc::{Smc, Snapshot};
 
