@@ -6,8 +6,8 @@
 
 use std::process::ExitCode;
 
-use ndarray::Array2;
-use ndarray::linalg::general_mat_mul;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
 use posterity::reasoning::llama::{KvCache, Llama, LlamaConfig, LlamaError, Outputs, TokenBatch};
 use posterity::rng::Stream;
 use posterity_benches::filter;
@@ -20,32 +20,33 @@ const WRITTEN: usize = 54;
 
 /// The matrix products of one pass, with weights and activations of the same shapes.
 struct Products {
-    /// Weights, and whether the result is added to what is there.
-    weights: Vec<(Array2<f32>, f32)>,
-    head: Array2<f32>,
+    /// Shape, entries, and whether the result is added to what is there.
+    weights: Vec<((usize, usize), Vec<f32>, Accum)>,
 }
 
 impl Products {
     fn new(config: &LlamaConfig) -> Self {
         let mut random = Stream::new(1);
-        let mut matrix = |rows, columns| Array2::from_shape_simple_fn((rows, columns), || random.normal() as f32 * 0.1);
         let (d, ff) = (config.d_model, config.d_ff);
-        let layer = [(d, 3 * d, 0.0), (d, d, 1.0), (d, 2 * ff, 0.0), (ff, d, 1.0)];
-        let weights = (0..config.n_layers).flat_map(|_| layer).map(|(rows, columns, keep)| (matrix(rows, columns), keep)).collect();
-        Self { weights, head: matrix(d, config.output_size()) }
+        let layer = [((d, 3 * d), Accum::Replace), ((d, d), Accum::Add), ((d, 2 * ff), Accum::Replace), ((ff, d), Accum::Add)];
+        let layers = (0..config.n_layers).flat_map(|_| layer);
+        let shapes = layers.chain([((d, config.output_size()), Accum::Replace)]);
+        let mut entries = |n: usize| (0..n).map(|_| random.normal() as f32 * 0.1).collect();
+        Self { weights: shapes.map(|((rows, columns), accum)| ((rows, columns), entries(rows * columns), accum)).collect() }
     }
 
-    fn buffers(&self, n: usize) -> Vec<(Array2<f32>, Array2<f32>)> {
-        let weights = self.weights.iter().map(|(w, _)| w).chain([&self.head]);
-        weights.map(|w| (Array2::from_elem((n, w.nrows()), 0.1), Array2::zeros((n, w.ncols())))).collect()
+    /// Inputs and outputs of each product for `n` tokens.
+    fn buffers(&self, n: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
+        self.weights.iter().map(|((rows, columns), ..)| (vec![0.1; n * rows], vec![0.0; n * columns])).collect()
     }
 
-    fn pass(&self, buffers: &mut [(Array2<f32>, Array2<f32>)]) -> f64 {
-        let weights = self.weights.iter().map(|(w, keep)| (w, *keep)).chain([(&self.head, 0.0)]);
-        for ((weights, keep), (x, out)) in weights.zip(buffers.iter_mut()) {
-            general_mat_mul(1.0, x, weights, keep, out);
+    fn pass(&self, buffers: &mut [(Vec<f32>, Vec<f32>)]) -> f64 {
+        for (((rows, columns), w, accum), (x, out)) in self.weights.iter().zip(buffers.iter_mut()) {
+            let n = x.len() / rows;
+            let (x, w) = (MatRef::from_row_major_slice(x, n, *rows), MatRef::from_row_major_slice(w, *rows, *columns));
+            matmul(MatMut::from_row_major_slice_mut(out, n, *columns), *accum, x, w, 1.0, Par::Seq);
         }
-        f64::from(buffers[0].1[[0, 0]])
+        f64::from(buffers[0].1[0])
     }
 }
 

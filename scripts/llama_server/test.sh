@@ -1,53 +1,5 @@
 #!/bin/sh
-# Serves the models of examples/data/countdown by llama.cpp and runs the tests that need a server. Needs Python 3.11 and, the first time,
-# PyPI: without it nothing is tested, and the last line says so.
-# POSTERITY_LLAMA_MODELS: another folder of models. TESTS: another filter of tests.
+# Runs the tests that need a server of llama.cpp.
 set -eu
 cd "$(dirname "$0")/../.."
-here=scripts/llama_server
-models=${POSTERITY_LLAMA_MODELS:-examples/data/countdown}
-venv=target/llama_server_venv
-
-install() {
-    test -x "$venv/bin/python" || python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --timeout 20 --retries 2 --only-binary :all: \
-        --requirement "$here/requirements.txt"
-}
-if ! install; then
-    echo "SKIPPED: llama.cpp cannot be installed from the Python package index"
-    exit 0
-fi
-
-python=$PWD/$venv/bin/python
-out=$(mktemp -d)
-pids=
-stop() {
-    for pid in $pids; do kill "$pid" 2>/dev/null || true; done
-    rm -rf "$out"
-}
-trap stop EXIT
-# The servers end with this script, however it ends: their standard input closes.
-mkfifo "$out/alive"
-exec 3<>"$out/alive"
-
-# serve NAME: prints nothing; the address is in the variable `address` then.
-serve() {
-    "$python" "$here/to_gguf.py" "$models/$1.safetensors" "$models/$1.json" "$models/vocab.json" "$out/$1.gguf"
-    "$python" "$here/serve.py" "$out/$1.gguf" 0 <"$out/alive" >"$out/$1.address" 2>"$out/$1.log" 3<&- &
-    pids="$pids $!"
-    for _ in $(seq 300); do
-        test -s "$out/$1.address" && break
-        sleep 0.2
-    done
-    address=$(cat "$out/$1.address")
-    test -n "$address" || { cat "$out/$1.log" >&2; exit 1; }
-}
-
-serve policy
-POSTERITY_LLAMA_SERVER=$address
-serve reward
-POSTERITY_LLAMA_REWARD=$address
-POSTERITY_LLAMA_COMMAND="$python $PWD/$here/serve.py $out/policy.gguf"
-POSTERITY_LLAMA_MODELS=$(cd "$models" && pwd)
-export POSTERITY_LLAMA_SERVER POSTERITY_LLAMA_REWARD POSTERITY_LLAMA_COMMAND POSTERITY_LLAMA_MODELS
-cargo test --quiet --features llm-http --test "${TEST_BINARY:-it}" -- --ignored "${TESTS:-real_server}"
+exec scripts/llama_server/with_servers.sh cargo test --quiet --features llm-http --test it -- --ignored real_server

@@ -13,13 +13,18 @@
 //! | decode by particles | [`Decoder`] |
 //! | search, or sample and vote | [`Search`] |
 //! | reproduce what others published | [`Preset`] |
+//! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
+//! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
+//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
+//! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
 //! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod answers;
+mod calibration;
 mod certificate;
 pub mod countdown;
 mod decoder;
@@ -31,6 +36,7 @@ mod journal;
 mod jsonl;
 mod ledger;
 pub mod llama;
+mod metrics;
 mod models;
 mod particle_gibbs;
 mod pool;
@@ -47,6 +53,7 @@ mod trace;
 mod without_replacement;
 
 pub use answers::{AnswerRule, Answers, Equivalence, Extract, Selection, Selector, answer_classes};
+pub use calibration::{Calibrated, Calibration, CalibrationError, Interpolation, PlattTargets};
 pub use certificate::{LeadTest, MajorityCertificate};
 pub use decoder::{
     Base, Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, ForcedEnd, Particle, StepRecord, Stopped, TextModel, Texts,
@@ -57,6 +64,10 @@ pub use generator::{ContinuationRequest, ContinuationScore, Extension, SamplingP
 pub use journal::Journal;
 pub use jsonl::{FileError, RunHeader};
 pub use ledger::{Budget, Ledger};
+pub use metrics::{
+    Interval, Reliability, ReliabilityBin, best_of_k, majority_at_k, mcnemar_p_value, paired_bootstrap_interval,
+    paired_t_interval, pass_at_k, wilson_interval,
+};
 pub use models::{Draw, Models, Scores};
 pub use particle_gibbs::{GibbsConfig, GibbsDecoded, GibbsDecoder};
 pub use potential::{Link, LogPotential, Potential};

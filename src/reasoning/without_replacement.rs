@@ -95,6 +95,10 @@ impl WithoutReplacement {
                 break;
             }
             let (kept, resampled) = self.resample(&items, t)?;
+            if kept.iter().all(|item| item.particle.prefix.is_finished()) {
+                items = kept;
+                break;
+            }
             match self.expand(&mut model, &kept, t) {
                 Ok((expanded, dropped)) => {
                     items = expanded;

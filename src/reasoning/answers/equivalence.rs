@@ -72,7 +72,7 @@ fn normalised(answer: &str) -> String {
     for mark in ["$", "\\(", "\\)", "\\[", "\\]", "\\left", "\\right", "\\!", "\\,", "\\;", "\\ "] {
         text = text.replace(mark, if mark == "\\ " { " " } else { "" });
     }
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac");
+    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\%", "%");
     for command in ["\\text", "\\mathrm", "\\textbf", "\\mathbf"] {
         while let Some((before, rest)) = text.split_once(&format!("{command}{{")) {
             let rest = format!("{{{rest}");

@@ -98,10 +98,12 @@ fn last_number(text: &str) -> Option<&str> {
 fn number_at(bytes: &[u8], start: usize) -> Option<usize> {
     let digits = |from: usize| from + bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is = |at: usize, wanted: u8| bytes.get(at) == Some(&wanted);
-    let before = bytes[..start].iter().rev().find(|byte| !byte.is_ascii_whitespace());
-    let is_sign = is(start, b'-') && !before.is_some_and(|byte| byte.is_ascii_alphanumeric() || b")]}".contains(byte));
-    let first = start + usize::from(is_sign);
-    if first > bytes.len() || (start > 0 && !is_sign && is_part_of_word(bytes[start - 1])) {
+    let sign = ["-", "−"].into_iter().map(str::as_bytes).find(|sign| bytes[start..].starts_with(sign)).map_or(0, <[u8]>::len);
+    let first = start + sign;
+    if sign == 0 && start > 0 && is_part_of_word(bytes[start - 1]) {
+        return None;
+    }
+    if sign > 0 && is_minus(&bytes[..start]) {
         return None;
     }
     let mut end = digits(first);
@@ -124,6 +126,16 @@ fn number_at(bytes: &[u8], start: usize) -> Option<usize> {
         }
     }
     Some(end)
+}
+
+/// True if a dash after this text takes something away from it: right after a word, or after a number or a bracket.
+fn is_minus(before: &[u8]) -> bool {
+    let is_joined = before.last().is_some_and(u8::is_ascii_alphanumeric);
+    is_joined
+        || before
+            .iter()
+            .rfind(|byte| !byte.is_ascii_whitespace())
+            .is_some_and(|byte| byte.is_ascii_digit() || b")]}".contains(byte))
 }
 
 fn is_part_of_word(byte: u8) -> bool {
@@ -158,6 +170,10 @@ mod tests {
             ("it is 42.", Some("42")),
             ("5-3", Some("3")),
             ("x = -3", Some("-3")),
+            ("the answer is -2.5", Some("-2.5")),
+            ("x−4", Some("4")),
+            ("so −4", Some("−4")),
+            ("7 - 5", Some("5")),
             ("costs $1,234.50, then", Some("1,234.50")),
             ("a list 1,2,3", Some("3")),
             ("3/4 of it", Some("3/4")),

@@ -33,18 +33,28 @@ impl Rational {
     /// Reads `-3`, `1,000`, `0.5`, `1.5e3`, `1/2`, `\frac{1}{2}` and `\frac12`; `None` for anything else, and for what does not fit.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Some(rest) = text.strip_prefix(['-', '−']) {
-            let is_signed_twice = rest.trim_start().starts_with(['-', '−', '+']);
-            return if is_signed_twice { None } else { Self::parse(rest)?.negated() };
+        match text.strip_prefix(['-', '−']) {
+            Some(rest) => Self::unsigned(rest.trim_start())?.negated(),
+            None => Self::unsigned(text.strip_prefix('+').unwrap_or(text)),
         }
-        let text = text.strip_prefix('+').unwrap_or(text);
+    }
+
+    fn unsigned(text: &str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix("\\frac") {
             let (numerator, rest) = argument(rest.trim_start())?;
             let (denominator, rest) = argument(rest.trim_start())?;
-            return if rest.trim().is_empty() { Self::parse(numerator)?.over(Self::parse(denominator)?) } else { None };
+            return if rest.is_empty() { Self::signed(numerator)?.over(Self::signed(denominator)?) } else { None };
         }
         match text.split_once('/') {
-            Some((numerator, denominator)) => Self::decimal(numerator.trim())?.over(Self::decimal(denominator.trim())?),
+            Some((numerator, denominator)) => Self::decimal(numerator.trim())?.over(Self::signed(denominator)?),
+            None => Self::decimal(text),
+        }
+    }
+
+    fn signed(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.strip_prefix(['-', '−']) {
+            Some(rest) => Self::decimal(rest)?.negated(),
             None => Self::decimal(text),
         }
     }
@@ -112,6 +122,8 @@ mod tests {
             ("0.5", of(1, 2)),
             (r"\frac12", of(1, 2)),
             (r"-\frac{3}{6}", of(-1, 2)),
+            (r"\frac{-3}{6}", of(-1, 2)),
+            (r"\frac{\frac12}{3}", None),
             ("-2/4", of(-1, 2)),
             ("1,000", of(1000, 1)),
             ("1,00", None),

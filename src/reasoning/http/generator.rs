@@ -208,15 +208,16 @@ impl<D: Dialect> ServerGenerator<D> {
                 if answers { Finish::Answer } else { Finish::Step }
             }
         };
-        let style = self.dialect.log_prob_style();
-        let known = |as_reported: bool| log_prob.filter(|_| as_reported || self.prior.is_model());
+        let raw = self.dialect.log_prob_style() == LogProbStyle::Raw;
+        let is_model = self.prior.is_model();
         Step {
             text,
             finish,
             n_tokens: completion.n_tokens,
             token_ids: completion.token_ids,
-            log_sampling: known(style == LogProbStyle::Processed).filter(|_| !greedy),
-            log_model: known(style == LogProbStyle::Raw).filter(|_| !greedy || style == LogProbStyle::Raw),
+            // A greedy step is certain.
+            log_sampling: if greedy { log_prob.map(|_| 0.0) } else { log_prob.filter(|_| !raw || is_model) },
+            log_model: log_prob.filter(|_| raw || is_model && !greedy),
         }
     }
 }

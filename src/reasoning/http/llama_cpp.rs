@@ -12,7 +12,8 @@ use super::error::Malformed;
 /// llama.cpp's own completion endpoint, which unlike its `/v1/completions` tells why a text ended.
 ///
 /// A server has one model, so that the model's name is not sent. Every sampler setting is sent, since the server's defaults cut the
-/// distribution (top-k 40, top-p 0.95, min-p 0.05); temperature comes first, as in vLLM. Log-probabilities are the model's own whatever
+/// distribution (top-k 40, top-p 0.95, min-p 0.05); the order is temperature,
+/// top-k, top-p, min-p. Log-probabilities are the model's own whatever
 /// the temperature. The stop string has none, so that a step's log-probability takes a second, short request for its delimiter.
 ///
 /// Given text is scored by a grammar that admits nothing else. The grammar leaves the cut into tokens open; the most likely one is
@@ -35,7 +36,7 @@ impl Dialect for LlamaCpp {
                 "n_predict": n_predict,
                 "stop": request.stop,
                 "seed": folded(request.seed, 31),
-                "samplers": ["temperature", "min_p", "top_k", "top_p"],
+                "samplers": ["temperature", "top_k", "top_p", "min_p"],
                 "temperature": request.temperature(),
                 "min_p": prior.min_p,
                 "top_k": prior.top_k.unwrap_or(0),

@@ -11,7 +11,7 @@
 //! | steps, by vLLM | `vllm serve MODEL`, with `--logprobs-mode processed_logprobs` if log q is wanted |
 //! | a process reward model, by vLLM | `vllm serve Qwen/Qwen2.5-Math-PRM-7B --runner pooling` |
 //! | steps, a judge or a verifier, by llama.cpp | `llama-server -m MODEL.gguf --parallel 16 -c CONTEXT_OF_ALL_SLOTS` |
-//! | the models of this repository | `scripts/llama_server/test.sh` shows how |
+//! | the models of this repository, by llama.cpp | `scripts/llama_server/with_servers.sh COMMAND` |
 //!
 //! # What the dialects say
 //!

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut1};
 
 use super::cache::{FreeTiles, KvCache, Row, TokenBatch, head_at};
 use super::config::LlamaConfig;
@@ -183,7 +182,7 @@ impl Llama {
         }
         for (l, layer) in self.weights.layers.iter().enumerate() {
             rms_norm(&x[..n * d], &layer.attention_norm, epsilon, &mut normed[..n * d]);
-            product(&normed[..n * d], &layer.query_key_value, 0.0, &mut projected[..n * 3 * d]);
+            layer.query_key_value.times(&normed[..n * d], false, &mut projected[..n * 3 * d]);
             for (place, projected) in places.iter().zip(projected.chunks_exact_mut(3 * d)) {
                 let angles = place.position * d_head / 2..(place.position + 1) * d_head / 2;
                 let (query_key, value) = projected.split_at_mut(2 * d);
@@ -202,6 +201,9 @@ impl Llama {
                         n += 1;
                     }
                 }
+                if n == 0 {
+                    return done;
+                }
             }
             let tokens = places[..n].iter().zip(projected.chunks_exact(3 * d)).zip(attended.chunks_exact_mut(d));
             for ((place, projected), attended) in tokens {
@@ -210,15 +212,15 @@ impl Llama {
                     attend(query, &rows[place.row].tiles, head_at(config, l, head), place.position + 1, scores, out);
                 }
             }
-            product(&attended[..n * d], &layer.output, 1.0, &mut x[..n * d]);
+            layer.output.times(&attended[..n * d], true, &mut x[..n * d]);
             rms_norm(&x[..n * d], &layer.feed_forward_norm, epsilon, &mut normed[..n * d]);
-            product(&normed[..n * d], &layer.gate_up, 0.0, &mut projected[..n * 2 * ff]);
+            layer.gate_up.times(&normed[..n * d], false, &mut projected[..n * 2 * ff]);
             swiglu(&projected[..n * 2 * ff], ff, &mut hidden[..n * ff]);
-            product(&hidden[..n * ff], &layer.down, 1.0, &mut x[..n * d]);
+            layer.down.times(&hidden[..n * ff], true, &mut x[..n * d]);
         }
         rms_norm(&x[..n * d], &self.weights.norm, epsilon, &mut normed[..n * d]);
         let width = config.output_size();
-        product(&normed[..n * d], &self.weights.head, 0.0, &mut outputs[done * width..(done + n) * width]);
+        self.weights.head.times(&normed[..n * d], false, &mut outputs[done * width..(done + n) * width]);
         done + n
     }
 }
@@ -263,15 +265,6 @@ impl Scratch {
                 buffer.resize(size, 0.0);
             }
         }
-    }
-}
-
-/// `out = x · weights + keep · out` for rows in `x` and `out`.
-fn product(x: &[f32], weights: &Array2<f32>, keep: f32, out: &mut [f32]) {
-    let x = lines(x, weights.nrows());
-    match ArrayViewMut2::from_shape((x.nrows(), weights.ncols()), out) {
-        Ok(mut out) => general_mat_mul(1.0, &x, weights, keep, &mut out),
-        Err(_) => unreachable!("as many lines of outputs as of inputs"),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Weights of a model, from a safetensors file.
 
 use half::{bf16, f16};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use safetensors::{Dtype, SafeTensors};
 
 use super::config::LlamaConfig;
 use super::error::LlamaError;
+use crate::linalg::single::multiply;
 
 /// Weights in the layout of the forward pass: a matrix product `x · w` has `w` with one row per input.
 #[derive(Debug, Clone)]
@@ -14,19 +15,27 @@ pub(super) struct Weights {
     pub(super) embedding: Array2<f32>,
     pub(super) layers: Vec<Layer>,
     pub(super) norm: Vec<f32>,
-    pub(super) head: Array2<f32>,
+    pub(super) head: Matrix,
+}
+
+/// What `x · w` multiplies with: one row per input.
+#[derive(Debug, Clone)]
+pub(super) struct Matrix {
+    shape: (usize, usize),
+    /// Row by row.
+    entries: Vec<f32>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
     pub(super) attention_norm: Vec<f32>,
     /// Queries, keys and values side by side.
-    pub(super) query_key_value: Array2<f32>,
-    pub(super) output: Array2<f32>,
+    pub(super) query_key_value: Matrix,
+    pub(super) output: Matrix,
     pub(super) feed_forward_norm: Vec<f32>,
     /// Gate and up side by side.
-    pub(super) gate_up: Array2<f32>,
-    pub(super) down: Array2<f32>,
+    pub(super) gate_up: Matrix,
+    pub(super) down: Matrix,
 }
 
 impl Weights {
@@ -37,12 +46,12 @@ impl Weights {
         let (d, ff) = (config.d_model, config.d_ff);
         let layers = (0..config.n_layers).map(|i| {
             let name = |part: &str| format!("model.layers.{i}.{part}.weight");
-            let beside = |parts: &[&str], n_out: usize| -> Result<Array2<f32>, LlamaError> {
+            let beside = |parts: &[&str], n_out: usize| -> Result<Matrix, LlamaError> {
                 let mut all = Array2::zeros((d, parts.len() * n_out));
                 for (part, mut columns) in parts.iter().zip(all.axis_chunks_iter_mut(ndarray::Axis(1), n_out)) {
                     columns.assign(&matrix(&file, &name(part), n_out, d)?.t());
                 }
-                Ok(all)
+                Ok(Matrix::new(all.view()))
             };
             Ok(Layer {
                 attention_norm: vector(&file, &name("input_layernorm"), d)?,
@@ -50,17 +59,17 @@ impl Weights {
                 output: beside(&["self_attn.o_proj"], d)?,
                 feed_forward_norm: vector(&file, &name("post_attention_layernorm"), d)?,
                 gate_up: beside(&["mlp.gate_proj", "mlp.up_proj"], ff)?,
-                down: transposed(&matrix(&file, &name("mlp.down_proj"), d, ff)?),
+                down: Matrix::new(matrix(&file, &name("mlp.down_proj"), d, ff)?.t()),
             })
         });
         let layers = layers.collect::<Result<_, LlamaError>>()?;
         let embedding = matrix(&file, "model.embed_tokens.weight", config.vocab_size, d)?;
         let head = if config.tied_embeddings {
-            transposed(&embedding)
+            Matrix::new(embedding.t())
         } else {
             // A classifier's head has a name of its own.
             let name = if file.tensor("score.weight").is_ok() { "score.weight" } else { "lm_head.weight" };
-            transposed(&matrix(&file, name, config.output_size(), d)?)
+            Matrix::new(matrix(&file, name, config.output_size(), d)?.t())
         };
         Ok(Self { embedding, layers, norm: vector(&file, "model.norm.weight", d)?, head })
     }
@@ -68,15 +77,21 @@ impl Weights {
     pub(super) fn n_parameters(&self) -> usize {
         let layer = |layer: &Layer| {
             let matrices = [&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down];
-            matrices.iter().map(|m| m.len()).sum::<usize>() + layer.attention_norm.len() + layer.feed_forward_norm.len()
+            matrices.iter().map(|m| m.entries.len()).sum::<usize>() + layer.attention_norm.len() + layer.feed_forward_norm.len()
         };
-        self.embedding.len() + self.layers.iter().map(layer).sum::<usize>() + self.norm.len() + self.head.len()
+        self.embedding.len() + self.layers.iter().map(layer).sum::<usize>() + self.norm.len() + self.head.entries.len()
     }
 }
 
-/// The transpose, row by row in memory.
-fn transposed(matrix: &Array2<f32>) -> Array2<f32> {
-    matrix.t().as_standard_layout().into_owned()
+impl Matrix {
+    fn new(matrix: ArrayView2<'_, f32>) -> Self {
+        Self { shape: matrix.dim(), entries: matrix.iter().copied().collect() }
+    }
+
+    /// `out = x · self`, or `out += x · self`, for the rows of `x`.
+    pub(super) fn times(&self, x: &[f32], accumulate: bool, out: &mut [f32]) {
+        multiply(x, &self.entries, self.shape, accumulate, out);
+    }
 }
 
 fn vector(file: &SafeTensors<'_>, name: &str, n: usize) -> Result<Vec<f32>, LlamaError> {

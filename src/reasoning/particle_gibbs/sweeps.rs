@@ -3,6 +3,7 @@
 use rand::rand_core::Rng;
 
 use super::GibbsConfig;
+use crate::error::check;
 use crate::reasoning::decoder::{FailedSlot, Particle, TextModel};
 use crate::reasoning::pool::Pool;
 use crate::reasoning::{Call, Ledger, Models, Potential, Prefix, ReasoningError};
@@ -55,7 +56,10 @@ impl<'m, 'a> Sweeps<'m, 'a> {
                 Some(Err(source)) => return Err(ReasoningError::Call { call: Call::Reward, index: 0, source }),
                 None => return Err(ReasoningError::Replies { call: Call::Reward, expected: 1, found: 0 }),
             };
-            return Ok(Start::At(model.particle(prefix.clone(), scores)));
+            let text = model.particle(prefix.clone(), scores);
+            let log_weight = model.log_increment(&text, 0.0)?;
+            check::in_range("start", log_weight, log_weight > f64::NEG_INFINITY, "a text of positive probability")?;
+            return Ok(Start::At(text));
         }
         let path = self.kernel.first_path(seed)?;
         self.n_dropped += self.kernel.engine().summary().n_killed;

@@ -68,13 +68,16 @@ impl<'s, 'm, 'a> Pool<'s, 'm, 'a> {
         })?;
         let mut scores: HashMap<usize, Scores> = scores.into_iter().collect();
         let scale = self.models.scale();
-        let particle = |(slot, prefix): &(usize, Prefix)| {
-            scores.remove(slot).map(|scores| {
-                let log_psi = self.search.potential.log_psi(scale, &scores, prefix.is_finished());
-                (*slot, Particle { prefix: prefix.clone(), scores, log_psi })
-            })
-        };
-        Ok(texts.iter().filter_map(particle).collect())
+        let mut particles = Vec::with_capacity(texts.len());
+        for (slot, prefix) in texts {
+            let Some(scores) = scores.remove(slot) else { continue };
+            let log_psi = self.search.potential.log_psi(scale, &scores, prefix.is_finished());
+            if !(log_psi < f64::INFINITY) {
+                return Err(ReasoningError::Score { index: *slot, score: log_psi, scale: "logarithm of a potential" });
+            }
+            particles.push((*slot, Particle { prefix: prefix.clone(), scores, log_psi }));
+        }
+        Ok(particles)
     }
 
     /// Calls a model for some slots, and again for those that failed transiently.

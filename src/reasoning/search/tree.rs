@@ -136,3 +136,27 @@ pub(super) fn search_apart(
 fn best_first(texts: &mut [Particle]) {
     texts.sort_by(|a, b| b.log_psi.total_cmp(&a.log_psi));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn shares_are_rounded_up_from_the_best_on() {
+        let texts: Vec<Particle> = [0.5_f64, 0.3, 0.2]
+            .iter()
+            .map(|psi| Particle { prefix: Prefix::prompt(psi.to_string()), scores: Arc::new([]), log_psi: psi.ln() })
+            .collect();
+        let shares = |allocation: &dyn Allocation, n_candidates, n_finished| {
+            let parents = allocation.parents(texts.clone(), n_candidates, n_finished);
+            [0, 1, 2].map(|i: usize| parents.iter().filter(|parent| **parent == texts[i].prefix).count())
+        };
+        assert_eq!(shares(&Rebase { temperature: 1.0 }, 10, 0), [5, 3, 2]);
+        assert_eq!(shares(&Rebase { temperature: 1.0 }, 10, 3), [4, 3, 0]);
+        assert_eq!(shares(&Rebase { temperature: 0.01 }, 10, 0), [10, 0, 0]);
+        assert_eq!(shares(&Beam { width: 4 }, 8, 3), [4, 4, 0]);
+        assert_eq!(shares(&Beam { width: 8 }, 8, 0), [8, 0, 0]);
+    }
+}

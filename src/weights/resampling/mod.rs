@@ -17,7 +17,9 @@
 //! | SSP | Srinivasan sampling process on the fractions of `n w_k / Σw` | no |
 //! | killing | a slot survives with probability `w_i / max w`, otherwise a multinomial draw | yes |
 //!
-//! *Cost.* O(n) time for all of them, without sorting. *Numbers.* Weights may have any scale; a slot of zero weight is never chosen.
+//! Items that are all different and need no copies are resampled without replacement: [`resample_without_replacement`].
+//!
+//! *Cost.* O(n) time for all schemes, without sorting. *Numbers.* Weights may have any scale; a slot of zero weight is never chosen.
 //! Results do not depend on the number of threads.
 //!
 //! *When not to use.* Systematic resampling has no general guarantee of consistency and depends on the order of the parents; SSP has the

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use posterity::parallel::Threads;
 use posterity::reasoning::{
-    Base, Budget, DecoderConfig, ExactTarget, Finish, GibbsConfig, GibbsDecoded, GibbsDecoder, Models, Particle, Potential,
-    Prefix, ReasoningError, Step, Stopped, TableModel, TextModel, Texts,
+    Base, Budget, DecoderConfig, ExactTarget, Finish, ForcedEnd, GibbsConfig, GibbsDecoded, GibbsDecoder, Models, Particle,
+    Potential, Prefix, ReasoningError, Step, Stopped, TableModel, TextModel, Texts,
 };
 use posterity::smc::{Ahead, ConditionalConfig, ConditionalSmc, FeynmanKac, Move, Moved, PathSampling, Pin, Plan, Streams, View};
 use posterity::weights::{Scheme, Status};
@@ -316,6 +316,14 @@ fn another_base_and_texts_that_are_cut_off_keep_their_law() {
         let decoder = DecoderConfig::new(3, 2).potential(Potential::product()).base(Base::Power(1.0)).max_steps(3);
         let config = GibbsConfig::new(decoder, 4000).burn_in(20).ancestor_sampling(ancestor_sampling);
         check_markov(&hot, &exact, "cut", config);
+        // Cut texts are worth nothing: those that end by themselves in three steps are left.
+        let exact = markov().enumerate(&Potential::product()).reweighted(|text| {
+            let log_psi: f64 = text.scores.iter().map(|score| score.ln()).sum();
+            if text.steps.len() <= 3 { text.log_model + log_psi } else { f64::NEG_INFINITY }
+        });
+        let decoder = DecoderConfig::new(3, 2).potential(Potential::product()).max_steps(3).forced_end(ForcedEnd::Reject);
+        let config = GibbsConfig::new(decoder, 4000).burn_in(20).ancestor_sampling(ancestor_sampling);
+        check_markov(&markov(), &exact, "rejected", config);
     }
 }
 
@@ -378,5 +386,6 @@ fn bad_settings_and_references_are_typed_errors() {
     is_setting(decode(DecoderConfig::new(4, 0), Some(Prefix::prompt("").extended(Step::new("G", Finish::Step)))));
     is_setting(decode(DecoderConfig::new(4, 0), Some(Prefix::prompt("q").extended(Step::new("G", Finish::Eos)))));
     is_setting(decode(DecoderConfig::new(4, 0).max_steps(1), Some(text("GG"))));
+    is_setting(decode(DecoderConfig::new(4, 0).potential(Potential::custom("0", |_, _| f64::NEG_INFINITY)), Some(text("GG"))));
     assert!(decode(DecoderConfig::new(4, 0), Some(text("GG"))).is_ok());
 }

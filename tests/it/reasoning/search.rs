@@ -229,6 +229,16 @@ fn failures_are_retried_dropped_on_demand_or_typed_errors() {
 }
 
 #[test]
+fn a_potential_that_is_no_number_is_an_error() {
+    for search in all(16, 4, 3) {
+        let (mut generator, mut rewards) = (markov(), markov());
+        let search = search.potential(Potential::custom("NaN", |_, _| f64::NAN));
+        let result = search.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""));
+        assert!(matches!(result, Err(ReasoningError::Score { index: 0, .. })));
+    }
+}
+
+#[test]
 fn finished_prompts_and_settings_out_of_range() {
     let table = markov();
     let done = Prefix::prompt("").extended(Step::new("x", Finish::Eos));

@@ -52,7 +52,7 @@ fn the_request_says_everything_that_the_server_would_decide() {
     assert_eq!((requests[0].path.as_str(), requests.len()), ("/completion", 2));
     requests[0].assert_body(
         r#"{"prompt":"Q: \"1+1\"\n","n_predict":-1,"stop":["\n\n","</answer>"],"seed":7,
-        "samplers":["temperature","min_p","top_k","top_p"],"temperature":0.7,"min_p":0.01,"top_k":50,"top_p":0.9,
+        "samplers":["temperature","top_k","top_p","min_p"],"temperature":0.7,"min_p":0.01,"top_k":50,"top_p":0.9,
         "n_probs":0,"post_sampling_probs":false,"return_tokens":true,"cache_prompt":true,"stream":false}"#,
     );
     let second = requests[1].json();
@@ -127,6 +127,8 @@ fn log_probabilities_of_a_tempered_draw_are_the_models_only() {
     let mut generator = ServerGenerator::new(server.client(), LlamaCpp, prior).expect("a generator").log_probs();
     let step = one(&mut generator, request(&Prefix::prompt(PROMPT), 7)).step;
     assert_eq!((step.log_model, step.log_sampling), (Some(sum(LIMIT, 0)), None));
+    let greedy = one(&mut generator, StepRequest { greedy: true, ..request(&Prefix::prompt(PROMPT), 7) }).step;
+    assert_eq!((greedy.log_model, greedy.log_sampling), (Some(sum(LIMIT, 0)), Some(0.0)));
     assert!(!generator.can_score());
     let prefix = Prefix::prompt(PROMPT);
     let refused = generator.score(&[ContinuationRequest { prefix: &prefix, steps: &[&step] }]).pop().expect("one reply");

@@ -6,9 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use posterity::reasoning::countdown::{Problem, Split, reward_text};
 use posterity::reasoning::http::{
     CompletionRequest, Dialect, HttpClient, JudgeReward, LlamaCpp, PromptTemplate, RetryPolicy, ServerGenerator,
 };
+use posterity::reasoning::llama::{CharTokenizer, Llama, LlamaGenerator, LlamaReward};
 use posterity::reasoning::{
     CallError, ContinuationRequest, Decoded, Decoder, DecoderConfig, Finish, Journal, Ledger, Models, Prefix, ReasoningError,
     RewardModel, RewardScale, SamplingPrior, ScoreRequest, Step, StepGenerator, StepRequest, StepScores,
@@ -20,7 +22,7 @@ fn variable(name: &str) -> String {
 }
 
 fn data(file: &str) -> Value {
-    let path = format!("{}/{file}", variable("POSTERITY_LLAMA_MODELS"));
+    let path = path(file);
     serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))).expect("JSON")
 }
 
@@ -152,6 +154,50 @@ fn a_text_ends_as_the_model_ends_it_and_its_parts_add_up() {
     let score =
         generator.score(&[ContinuationRequest { prefix: &prompt, steps: &[&other] }]).pop().expect("one").expect("a score");
     assert!(score.log_model[0] < -20.0 && score.log_model[0].is_finite());
+}
+
+fn path(file: &str) -> String {
+    format!("{}/{file}", variable("POSTERITY_LLAMA_MODELS"))
+}
+
+fn embedded(name: &str) -> (Llama, CharTokenizer) {
+    let model = Llama::load(path(&format!("{name}.json")), path(&format!("{name}.safetensors"))).expect("a model");
+    (model, CharTokenizer::load(path("vocab.json")).expect("a tokeniser"))
+}
+
+#[test]
+#[ignore = "needs a server: scripts/llama_server/test.sh"]
+fn the_server_writes_and_judges_as_the_embedded_models_do() {
+    let (model, tokenizer) = embedded("policy");
+    let prior = SamplingPrior { max_tokens_per_step: Some(40), ..SamplingPrior::of_model("policy") };
+    let mut here = LlamaGenerator::new(model, tokenizer, prior).expect("a generator");
+    let mut there = generator(&variable("POSTERITY_LLAMA_SERVER")).log_probs();
+    let (model, tokenizer) = embedded("reward");
+    let mut judge_here = LlamaReward::new(model, tokenizer, reward_text, -12.0).expect("a reward");
+    let mut judge_there =
+        JudgeReward::new(client(&variable("POSTERITY_LLAMA_REWARD")), LlamaCpp, "reward", PromptTemplate::partial(reward_text))
+            .and_then(|judge| judge.tokens(&["+"], &["-"]))
+            .and_then(|judge| judge.n_listed(24))
+            .and_then(|judge| judge.floor(1.0 / (1.0 + 12.0_f64.exp())))
+            .expect("a judge");
+    for index in 0..10 {
+        let mut text = Problem::random(Split::Validation, 5, index).expect("a problem").prompt();
+        while !text.is_finished() && text.n_steps() < 8 {
+            let greedy = StepRequest { greedy: true, ..request(&text, 0) };
+            let here = here.extend(&[greedy]).pop().expect("one reply").expect("a step").step;
+            let step = extend(&mut there, &[greedy]).swap_remove(0);
+            assert_eq!((&step.text, step.finish, step.n_tokens), (&here.text, here.finish, here.n_tokens));
+            let (found, expected) = (step.log_model.expect("known"), here.log_model.expect("known"));
+            assert!((found - expected).abs() < 0.02, "{here:?} {found}");
+            text = text.extended(step);
+        }
+        let request = [ScoreRequest { prefix: &text, n_last: text.n_steps() }];
+        let here = judge_here.score(&request).pop().expect("one reply").expect("scores").scores;
+        let there = judge_there.score(&request).pop().expect("one reply").expect("scores").scores;
+        for (logit, probability) in here.iter().zip(&there) {
+            assert!((1.0 / (1.0 + (-logit).exp()) - probability).abs() < 0.01, "{here:?} {there:?}");
+        }
+    }
 }
 
 #[test]
