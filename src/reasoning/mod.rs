@@ -34,6 +34,7 @@ mod generator;
 pub mod http;
 mod journal;
 mod jsonl;
+mod key_map;
 mod ledger;
 pub mod llama;
 mod metrics;

@@ -38,7 +38,7 @@ impl PinnedSteps {
     }
 
     /// The steps from `t` on.
-    fn from_step(&self, t: usize) -> &[Step] {
+    fn rest(&self, t: usize) -> &[Step] {
         self.steps.get(t.saturating_sub(self.first)..).unwrap_or_default()
     }
 
@@ -49,7 +49,7 @@ impl PinnedSteps {
         {
             (self.first, self.steps) = (t, steps);
         }
-        self.from_step(t).first()
+        self.rest(t).first()
     }
 }
 
@@ -167,7 +167,7 @@ impl Pin for TextModel<'_, '_> {
             return Ok(false);
         }
         out.fill(f64::NEG_INFINITY);
-        let steps = self.pinned.from_step(t).to_vec();
+        let steps = self.pinned.rest(t).to_vec();
         if steps.is_empty() {
             for (slot, out) in out.iter_mut().enumerate() {
                 if parents.get(slot).is_some_and(|parent| parent.prefix.is_finished()) {

@@ -327,7 +327,6 @@ impl<D: Dialect> StepGenerator for ServerGenerator<D> {
 
 impl<D: Dialect> ServerGenerator<D> {
     /// Log-probabilities of what the server's own do not cover: the delimiter, on some servers.
-    #[expect(clippy::type_complexity, reason = "one slot per request, and few have a rest")]
     fn rests(
         &self,
         requests: &[StepRequest<'_>],

@@ -19,7 +19,7 @@
 //! and S. Rush 2024, "Scaling test-time compute with open models" (DVTS); Y. Wu et al. 2024, arXiv:2408.00724 (REBASE).
 
 mod independent;
-mod pool;
+mod run;
 mod tree;
 
 use crate::error::{Error, check};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Search;
-use super::pool::Pool;
+use super::run::Run;
 use crate::math::softmax_in_place;
 use crate::reasoning::{Decoded, Models, Particle, Prefix, ReasoningError};
 
@@ -52,7 +52,7 @@ impl Allocation for Rebase {
     }
 }
 
-/// One pool of candidates in which all texts compete.
+/// One run of candidates in which all texts compete.
 pub(super) fn search(
     search: &Search,
     models: &mut Models<'_>,
@@ -60,16 +60,16 @@ pub(super) fn search(
     n_candidates: usize,
     allocation: &dyn Allocation,
 ) -> Result<Decoded, ReasoningError> {
-    let mut pool = Pool::new(search, models, prompt);
+    let mut run = Run::new(search, models, prompt);
     let mut finished: Vec<Particle> = Vec::new();
     let mut unfinished: Vec<Particle> = Vec::new();
     let mut parents = if prompt.is_finished() { Vec::new() } else { vec![prompt.clone(); n_candidates] };
     let mut step = 0;
-    while !parents.is_empty() && finished.len() < n_candidates && pool.covers(parents.len(), parents.len()) {
+    while !parents.is_empty() && finished.len() < n_candidates && run.covers(parents.len(), parents.len()) {
         step += 1;
         let slots: Vec<_> = parents.into_iter().enumerate().collect();
-        let children = pool.extend(step, &slots, false)?;
-        let candidates = pool.score(step, &children)?.into_iter().map(|(_, text)| text);
+        let children = run.extend(step, &slots, false)?;
+        let candidates = run.score(step, &children)?.into_iter().map(|(_, text)| text);
         let (done, mut rest): (Vec<_>, Vec<_>) = candidates.partition(|text| text.prefix.is_finished());
         finished.extend(done);
         best_first(&mut rest);
@@ -82,11 +82,11 @@ pub(super) fn search(
     }
     best_first(&mut finished);
     finished.truncate(n_candidates);
-    // Texts that a full pool left behind are no result; those that a budget stopped are.
-    if pool.is_over_budget() {
+    // Texts that a full run left behind are no result; those that a budget stopped are.
+    if run.is_over_budget() {
         finished.extend(unfinished);
     }
-    Ok(pool.finish(finished))
+    Ok(run.finish(finished))
 }
 
 /// Trees that do not compete: in each the best of `width` candidates goes on.
@@ -97,14 +97,14 @@ pub(super) fn search_apart(
     n_trees: usize,
     width: usize,
 ) -> Result<Decoded, ReasoningError> {
-    let mut pool = Pool::new(search, models, prompt);
+    let mut run = Run::new(search, models, prompt);
     let mut open: Vec<(usize, Option<Particle>)> = Vec::new();
     if !prompt.is_finished() {
         open.extend((0..n_trees).map(|tree| (tree, None)));
     }
     let mut finished: Vec<(usize, Particle)> = Vec::new();
     let mut step = 0;
-    while !open.is_empty() && pool.covers(open.len() * width, open.len() * width) {
+    while !open.is_empty() && run.covers(open.len() * width, open.len() * width) {
         step += 1;
         let slots: Vec<_> = open
             .iter()
@@ -113,8 +113,8 @@ pub(super) fn search_apart(
                 (0..width).map(move |i| (tree * width + i, parent.clone()))
             })
             .collect();
-        let children = pool.extend(step, &slots, false)?;
-        let candidates = pool.score(step, &children)?;
+        let children = run.extend(step, &slots, false)?;
+        let candidates = run.score(step, &children)?;
         open.clear();
         for family in candidates.chunk_by(|a, b| a.0 / width == b.0 / width) {
             let tree = family[0].0 / width;
@@ -129,7 +129,7 @@ pub(super) fn search_apart(
     }
     finished.extend(open.into_iter().filter_map(|(tree, text)| text.map(|text| (tree, text))));
     finished.sort_by_key(|(tree, _)| *tree);
-    Ok(pool.finish(finished.into_iter().map(|(_, text)| text).collect()))
+    Ok(run.finish(finished.into_iter().map(|(_, text)| text).collect()))
 }
 
 /// Sorts by ψ, the largest first; of equal ones the one that was there first.

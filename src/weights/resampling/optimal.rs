@@ -104,27 +104,3 @@ fn threshold(log_weights: &[f64], positive: &[usize], n: usize) -> (f64, Vec<boo
     }
     (log_c(n_heavy), is_heavy)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_threshold_solves_its_equation() {
-        for (weights, n) in [
-            (vec![1.0, 0.5, 0.25, 0.125, 0.1], 3),
-            (vec![0.2; 7], 4),
-            (vec![1.0, 1.0, 1e-9, 1e-9, 1e-9], 3),
-            (vec![1.0, 1e-300, 1e-300, 1e-300], 2),
-            (vec![1.0, 0.9], 1),
-        ] {
-            let positive: Vec<usize> = (0..weights.len()).collect();
-            let logs: Vec<f64> = weights.iter().map(|w: &f64| w.ln()).collect();
-            let (log_c, is_heavy) = threshold(&logs, &positive, n);
-            let c = log_c.exp();
-            let sum: f64 = weights.iter().map(|w| (w / c).min(1.0)).sum();
-            assert!((sum - n as f64).abs() < 1e-12, "{weights:?}: {sum}");
-            assert!(logs.iter().zip(is_heavy).all(|(w, heavy)| (*w > log_c) == heavy), "{weights:?}");
-        }
-    }
-}

@@ -47,6 +47,8 @@ fn new_weights_are_unbiased_item_by_item_and_their_sum_does_not_change() {
         let resample = |stream: &mut Stream| {
             let kept = resample_without_replacement(&logs, n, stream).unwrap();
             assert_eq!(kept.indices.len(), n);
+            let c = kept.log_threshold.exp();
+            assert!((weights.iter().map(|w| (w / c).min(1.0)).sum::<f64>() - n as f64).abs() < 1e-12, "the threshold's equation");
             assert!(kept.indices.windows(2).all(|pair| pair[0] < pair[1]), "each at most once");
             let pairs: Vec<(usize, f64)> = kept.indices.into_iter().zip(kept.log_weights.iter().map(|w| w.exp())).collect();
             let (old, new): (f64, f64) = (weights.iter().sum(), pairs.iter().map(|(_, w)| w).sum());

@@ -68,11 +68,12 @@ fn retries_and_time_are_limited() {
         attempt_timeout: Duration::from_millis(50),
         total_timeout: Duration::from_millis(200),
         backoff: Duration::from_millis(1),
+        max_retries: 1000,
         ..RetryPolicy::default()
     };
     let start = Instant::now();
     let error = one(&server.client().retry(policy).expect("a policy")).expect_err("slow");
-    assert!(matches!(error, HttpError::Transport { .. }) && start.elapsed() < Duration::from_millis(400));
+    assert!(matches!(error, HttpError::Transport { .. }) && start.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
@@ -113,7 +114,7 @@ fn replies_come_in_order_and_no_more_at_once_than_allowed() {
     let replies = client.post_all(&calls(12), |index, reply| Ok((index, reply["i"].as_u64())));
     let replies: Vec<_> = replies.into_iter().map(|reply| reply.expect("a reply")).collect();
     assert_eq!(replies, (0..12).map(|i| (i, Some(i as u64))).collect::<Vec<_>>());
-    assert!(server.most_in_flight() <= 3);
+    assert!((2..=3).contains(&server.most_in_flight()));
 }
 
 #[test]

@@ -164,6 +164,9 @@ fn serve(
         };
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let reply = answer(number, &request);
+        if let Reply::Slow { wait, .. } = reply {
+            thread::sleep(wait);
+        }
         now.fetch_sub(1, Ordering::SeqCst);
         let mut writer = stream;
         let whole = |status: u16, headers: &str, length: usize, body: &str| {
@@ -179,8 +182,7 @@ fn serve(
                 let half = &body[..body.len() / 2];
                 return writer.write_all(whole(200, "", body.len(), half).as_bytes());
             }
-            Reply::Slow { wait, body } => {
-                thread::sleep(wait);
+            Reply::Slow { body, .. } => {
                 writer.write_all(whole(200, "", body.len(), &body).as_bytes())?;
             }
             Reply::Close => return Ok(()),

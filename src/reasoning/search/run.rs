@@ -12,7 +12,7 @@ use crate::reasoning::{
 use crate::rng::{Purpose, Stream};
 
 /// The models in use by one search.
-pub(super) struct Pool<'s, 'm, 'a> {
+pub(super) struct Run<'s, 'm, 'a> {
     search: &'s Search,
     models: &'m mut Models<'a>,
     prompt: Prefix,
@@ -21,7 +21,7 @@ pub(super) struct Pool<'s, 'm, 'a> {
     stopped: Stopped,
 }
 
-impl<'s, 'm, 'a> Pool<'s, 'm, 'a> {
+impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     pub(super) fn new(search: &'s Search, models: &'m mut Models<'a>, prompt: &Prefix) -> Self {
         Self { search, models, prompt: prompt.clone(), failed: Vec::new(), n_dropped: 0, stopped: Stopped::Finished }
     }
