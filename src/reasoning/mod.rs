@@ -40,6 +40,8 @@ pub mod llama;
 mod metrics;
 mod models;
 mod particle_gibbs;
+#[cfg(feature = "plot")]
+mod picture;
 mod pool;
 mod potential;
 mod power_sampling;
