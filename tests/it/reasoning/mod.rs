@@ -20,5 +20,5 @@ mod search;
 mod selectors;
 mod table;
 mod tempering;
-mod without_replacement;
 mod trace;
+mod without_replacement;
