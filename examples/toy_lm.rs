@@ -70,7 +70,8 @@ FILE.json, as a JSON schema:
 
 output, one line of JSON: the settings, the target as a formula, the costs of all runs (ledger), and
   evidence       of Z: estimate (mean over runs), standard_error (between runs, null for one run), exact, error = estimate - exact
-  log_evidence   of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean square),
+  log_evidence   of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean square,
+                 null if one has none),
                  standard_deviation (between runs, null for one run), exact, error
   answers        per last step, of its probability under the target: as evidence
   length         of the number of steps, an end of its own included: as evidence
@@ -268,7 +269,7 @@ fn run(settings: &Settings<'_>) -> Result<Value, Problem> {
 /// What one run says.
 struct Run {
     log_evidence: f64,
-    standard_error: f64,
+    standard_error: Option<f64>,
     /// Probability of each last step.
     answers: BTreeMap<String, f64>,
     length: f64,
@@ -293,7 +294,7 @@ fn decode(settings: &Settings<'_>, table: &TableModel, seed: u64) -> Result<Run,
         let steps = text.prefix.steps();
         *answers.entry(answer(steps.iter().map(|step| step.text.as_str()))).or_default() += text.weight;
     }
-    let (log_evidence, standard_error) = decoded.evidence.map_or((f64::NAN, f64::NAN), |z| (z.log, z.standard_error));
+    let (log_evidence, standard_error) = decoded.evidence.map_or((f64::NAN, None), |z| (z.log, z.standard_error));
     let length = decoded.mean(|prefix| prefix.n_steps() as f64);
     Ok(Run { log_evidence, standard_error, answers, length, ledger: decoded.ledger })
 }
@@ -325,7 +326,8 @@ fn compared(runs: &[Run], f: impl Fn(&Run) -> f64, exact: f64) -> Value {
 fn log_evidence(runs: &[Run], exact: f64) -> Value {
     let largest = runs.iter().map(|run| run.log_evidence).fold(f64::NEG_INFINITY, f64::max);
     let estimate = largest + moments(runs, |run| (run.log_evidence - largest).exp()).0.ln();
-    let reported = moments(runs, |run| run.standard_error.powi(2)).0.sqrt();
+    let squares: Option<Vec<f64>> = runs.iter().map(|run| run.standard_error.map(|error| error * error)).collect();
+    let reported = squares.map(|squares| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt());
     let between = moments(runs, |run| run.log_evidence).1.map(f64::sqrt);
     json!({
         "estimate": estimate, "standard_error": reported, "standard_deviation": between, "exact": exact, "error": estimate - exact,

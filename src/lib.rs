@@ -23,6 +23,8 @@ pub mod math;
 pub mod mcmc;
 pub mod model;
 pub mod parallel;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod prelude;
 pub mod reasoning;
 pub mod rng;

@@ -34,11 +34,14 @@ mod generator;
 pub mod http;
 mod journal;
 mod jsonl;
+mod key_map;
 mod ledger;
 pub mod llama;
 mod metrics;
 mod models;
 mod particle_gibbs;
+#[cfg(feature = "plot")]
+mod picture;
 mod pool;
 mod potential;
 mod power_sampling;

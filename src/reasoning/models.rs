@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::error::{Call, CallError, ReasoningError, Severity};
 use super::generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
 use super::journal::{DrawKey, Journal};
+use super::key_map::KeyMap;
 use super::ledger::{Budget, Ledger};
 use super::prefix::{Prefix, PrefixKey};
 use super::reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
@@ -46,8 +47,9 @@ pub struct Models<'a> {
     scale: RewardScale,
     budget: Budget,
     ledger: Ledger,
-    scores: HashMap<PrefixKey, Scores>,
-    drawn: HashMap<DrawKey, Extension>,
+    scores: KeyMap<PrefixKey, Scores>,
+    /// The extended prefixes.
+    drawn: KeyMap<DrawKey, Prefix>,
     journal: Option<&'a mut Journal>,
     started: Instant,
 }
@@ -62,8 +64,8 @@ impl<'a> Models<'a> {
             rewards,
             budget: Budget::default(),
             ledger: Ledger::default(),
-            scores: HashMap::new(),
-            drawn: HashMap::new(),
+            scores: KeyMap::default(),
+            drawn: KeyMap::default(),
             journal: None,
             started: Instant::now(),
         }
@@ -120,7 +122,7 @@ impl<'a> Models<'a> {
     /// [`ReasoningError::Replies`]. What the other slots got is kept, and a later call for the same draws gets it at no cost.
     pub fn extend(&mut self, draws: &[Draw<'_>]) -> Result<Vec<Result<Prefix, CallError>>, ReasoningError> {
         let keys: Vec<DrawKey> = draws.iter().map(|draw| (draw.prefix.key(), draw.seed, draw.greedy)).collect();
-        let mut first: HashMap<DrawKey, usize> = HashMap::new();
+        let mut first: KeyMap<DrawKey, usize> = KeyMap::default();
         let mut wanted: Vec<usize> = Vec::new();
         for (i, key) in keys.iter().enumerate() {
             if !self.drawn.contains_key(key) && *first.entry(*key).or_insert(i) == i {
@@ -131,12 +133,12 @@ impl<'a> Models<'a> {
         if !wanted.is_empty() {
             let max_tokens = self.budget.check(Call::Generate, wanted.len() as u64, &self.ledger)?;
             self.ledger.generate_batches += 1;
-            let to_ask = self.replay_draws(&wanted, &keys, &mut failed)?;
+            let to_ask = self.replay_draws(draws, &wanted, &keys, &mut failed)?;
             self.ask_for_draws(draws, &keys, &to_ask, max_tokens, &mut failed)?;
         }
         stop_if_fatal(Call::Generate, &mut failed)?;
-        let replies = draws.iter().zip(&keys).map(|(draw, key)| match self.drawn.get(key) {
-            Some(extension) => Ok(draw.prefix.extended(extension.step.clone())),
+        let replies = keys.iter().map(|key| match self.drawn.get(key) {
+            Some(extended) => Ok(extended.clone()),
             None => Err(first.get(key).and_then(|i| failed.get(i)).cloned().unwrap_or_else(no_reply)),
         });
         Ok(replies.collect())
@@ -145,6 +147,7 @@ impl<'a> Models<'a> {
     /// Takes what the journal has; returns what it has not.
     fn replay_draws(
         &mut self,
+        draws: &[Draw<'_>],
         wanted: &[usize],
         keys: &[DrawKey],
         failed: &mut HashMap<usize, CallError>,
@@ -157,7 +160,7 @@ impl<'a> Models<'a> {
                 Some(Ok(extension)) => {
                     self.ledger.replayed += 1;
                     self.count_extension(&extension);
-                    self.drawn.insert(keys[i], extension);
+                    self.drawn.insert(keys[i], draws[i].prefix.extended(extension.step));
                 }
                 Some(Err(error)) => {
                     self.ledger.failed += 1;
@@ -195,7 +198,7 @@ impl<'a> Models<'a> {
                         journal.keep_draw(keys[i], &extension)?;
                     }
                     self.count_extension(&extension);
-                    self.drawn.insert(keys[i], extension);
+                    self.drawn.insert(keys[i], draws[i].prefix.extended(extension.step));
                 }
                 Err(error) => {
                     self.ledger.failed += 1;
@@ -215,7 +218,7 @@ impl<'a> Models<'a> {
     /// As [`Models::extend`]. Scores that are off their scale are errors of their slot.
     pub fn score(&mut self, prefixes: &[&Prefix]) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
         let mut wanted: Vec<usize> = Vec::new();
-        let mut first: HashMap<PrefixKey, usize> = HashMap::new();
+        let mut first: KeyMap<PrefixKey, usize> = KeyMap::default();
         for (i, prefix) in prefixes.iter().enumerate() {
             if prefix.n_steps() == 0 {
                 self.scores.entry(prefix.key()).or_insert_with(|| Arc::new([]));

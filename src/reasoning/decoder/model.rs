@@ -185,7 +185,7 @@ impl<'m, 'a> TextModel<'m, 'a> {
         &mut self,
         t: usize,
         drawn: Vec<(usize, Prefix)>,
-        log_psi_before: &HashMap<usize, f64>,
+        parents: &[(usize, Particle)],
         status: &mut [Status],
     ) -> Result<Vec<Candidate>, ReasoningError> {
         let prefixes: Vec<_> = drawn.iter().map(|(_, prefix)| prefix).collect();
@@ -195,7 +195,9 @@ impl<'m, 'a> TextModel<'m, 'a> {
             match reply {
                 Ok(scores) => {
                     let particle = self.particle(prefix, scores);
-                    let log_increment = self.log_increment(&particle, log_psi_before.get(&slot).copied().unwrap_or(0.0))?;
+                    let parent = parents.binary_search_by_key(&slot, |(slot, _)| *slot);
+                    let log_psi_before = parent.map_or(0.0, |place| parents[place].1.log_psi);
+                    let log_increment = self.log_increment(&particle, log_psi_before)?;
                     candidates.push(Candidate { slot, particle, log_increment });
                 }
                 Err(error) => {
@@ -265,7 +267,6 @@ impl FeynmanKac for TextModel<'_, '_> {
             self.failures.clear();
         }
         let mut parents = Vec::new();
-        let mut log_psi_before = HashMap::new();
         for slot in from.slots.iter() {
             let ancestor = from.ancestors[slot / from.copies] as usize;
             let Some(parent) = from.parents.get(ancestor) else { continue };
@@ -276,12 +277,11 @@ impl FeynmanKac for TextModel<'_, '_> {
                 to.children.set(slot, parent.clone());
                 continue;
             }
-            log_psi_before.insert(slot, parent.log_psi);
             parents.push((slot, parent.clone()));
         }
         self.check_rewards(&parents)?;
         let drawn = self.draw(from.t, &parents, from.streams, to.status)?;
-        let candidates = self.weigh(from.t, drawn, &log_psi_before, to.status)?;
+        let candidates = self.weigh(from.t, drawn, &parents, to.status)?;
         let is_frozen_at_end = self.config.weighting != (Weighting::PerRound { reweight_finished: true });
         for family in candidates.chunk_by(|a, b| a.slot == b.slot) {
             let slot = family[0].slot;

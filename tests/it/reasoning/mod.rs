@@ -9,6 +9,7 @@ mod faults;
 mod flaky;
 #[cfg(feature = "llm-http")]
 mod http;
+mod journal;
 mod lengths;
 mod llama;
 mod metrics;
