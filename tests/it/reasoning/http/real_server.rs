@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs, thread};
@@ -282,10 +283,14 @@ impl RewardModel for Digits {
     }
 }
 
-fn decode(address: &str, journal: &mut Journal) -> Result<(Decoded, Ledger), ReasoningError> {
-    let (mut generator, mut rewards) = (generator(address), Digits);
-    let mut models = Models::new(&mut generator, &mut rewards).with_journal(journal);
-    let decoded = Decoder::new(DecoderConfig::new(100, 5).max_steps(8)).decode(&mut models, &prompt())?;
+/// The first failure ends a run: one that draws a step anew after a failure is another run than one without.
+fn decode(address: &str, journal: &Path) -> Result<(Decoded, Ledger), ReasoningError> {
+    let (mut generator, mut rewards, prompt) = (generator(address), Digits, prompt());
+    let decoder = Decoder::new(DecoderConfig::new(100, 5).max_steps(8).max_attempts(1));
+    let models = Models::new(&mut generator, &mut rewards);
+    let mut journal = Journal::open(journal, &decoder.header(&models, &prompt))?;
+    let mut models = models.with_journal(&mut journal);
+    let decoded = decoder.decode(&mut models, &prompt)?;
     Ok((decoded, models.ledger()))
 }
 
@@ -299,7 +304,7 @@ fn a_server_that_is_killed_in_mid_run_costs_nothing_twice() {
     let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let lines = |path| fs::read_to_string(path).unwrap_or_default().lines().filter(|line| line.contains("\"draw\"")).count();
     thread::scope(|scope| {
-        let run = scope.spawn(|| decode(&address, &mut Journal::open(&path).expect("a journal")));
+        let run = scope.spawn(|| decode(&address, &path));
         // The first batch is paid for; the second one is under way.
         while lines(&path) < 100 {
             thread::sleep(Duration::from_millis(1));
@@ -310,12 +315,12 @@ fn a_server_that_is_killed_in_mid_run_costs_nothing_twice() {
     let paid = lines(&path);
     let (_server, address) = Server::start(port);
     client(&address).wait_until_ready(Duration::from_secs(20)).expect("a server");
-    let (resumed, ledger) = decode(&address, &mut Journal::open(&path).expect("a journal")).expect("a result");
+    let (resumed, ledger) = decode(&address, &path).expect("a result");
     assert!(paid >= 100 && ledger.replayed >= paid as u64, "{paid} {ledger:?}");
-    let (expected, all) = decode(&address, &mut Journal::open(&whole).expect("a journal")).expect("a result");
+    let (expected, all) = decode(&address, &whole).expect("a result");
     assert_eq!(lines(&path), lines(&whole));
     let texts = |decoded: &Decoded| decoded.texts.iter().map(|text| (text.prefix.text(), text.weight)).collect::<Vec<_>>();
-    assert_eq!(texts(&resumed), texts(&expected));
+    assert!(texts(&resumed) == texts(&expected));
     assert_eq!((all.replayed, ledger.generations), (0, all.generations));
     fs::remove_dir_all(&folder).expect("the folder is removed");
 }
