@@ -76,8 +76,10 @@ FILE.json, as a JSON schema:
 }
 
 output, one line of JSON: the settings, the target as a formula, the costs of all runs (ledger), and
-  evidence       null for methods that have none; of Z: estimate (mean over runs), standard_error (between runs, null for one run), exact, error = estimate - exact
-  log_evidence   the same; of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean square),
+  evidence       null for methods that have none; of Z: estimate (mean over runs), standard_error (between runs, null for one run),
+                 exact, error = estimate - exact
+  log_evidence   the same; of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean
+                 square, null if one has none),
                  standard_deviation (between runs, null for one run), exact, error
   answers        per last step, of its probability under the target: as evidence
   length         of the number of steps, an end of its own included: as evidence
@@ -89,9 +91,9 @@ enum Problem {
     Usage(String),
     File { path: String, source: std::io::Error },
     Json { path: String, source: serde_json::Error },
-    Table { path: String, source: Error },
+    Table { path: String, source: Box<Error> },
     NoTarget,
-    Run(ReasoningError),
+    Run(Box<ReasoningError>),
 }
 
 impl fmt::Display for Problem {
@@ -109,7 +111,7 @@ impl fmt::Display for Problem {
 
 impl From<ReasoningError> for Problem {
     fn from(source: ReasoningError) -> Self {
-        Self::Run(source)
+        Self::Run(Box::new(source))
     }
 }
 
@@ -162,7 +164,9 @@ const METHODS: [(&str, Method); 12] = [
     ("dvts", Method::Dvts),
 ];
 
-const POTENTIALS: [(&str, fn() -> Potential); 5] = [
+type NewPotential = fn() -> Potential;
+
+const POTENTIALS: [(&str, NewPotential); 5] = [
     ("product", Potential::product),
     ("last", Potential::last),
     ("min", Potential::min),
@@ -286,7 +290,7 @@ fn bad(option: &str, rule: &str) -> Problem {
 fn read(path: &str) -> Result<TableModel, Problem> {
     let text = std::fs::read_to_string(path).map_err(|source| Problem::File { path: path.to_owned(), source })?;
     let table: TableModel = serde_json::from_str(&text).map_err(|source| Problem::Json { path: path.to_owned(), source })?;
-    table.validate().map_err(|source| Problem::Table { path: path.to_owned(), source })?;
+    table.validate().map_err(|source| Problem::Table { path: path.to_owned(), source: source.into() })?;
     Ok(table)
 }
 
@@ -337,7 +341,7 @@ fn exact(settings: &Settings<'_>, table: &TableModel) -> ExactTarget {
 /// What one run says.
 struct Run {
     log_evidence: f64,
-    standard_error: f64,
+    standard_error: Option<f64>,
     /// Probability of each last step.
     answers: BTreeMap<String, f64>,
     length: f64,
@@ -396,7 +400,7 @@ impl Run {
         let chosen = selector.map(|selector| selector.select(&decoded.texts, &LastStep).map(|selection| selection.index));
         let mut run = Self {
             log_evidence: decoded.evidence.map_or(f64::NAN, |evidence| evidence.log),
-            standard_error: decoded.evidence.map_or(f64::NAN, |evidence| evidence.standard_error),
+            standard_error: decoded.evidence.and_then(|evidence| evidence.standard_error),
             answers: BTreeMap::new(),
             length: 0.0,
             ledger: decoded.ledger,
@@ -461,7 +465,8 @@ fn compared(runs: &[Run], f: impl Fn(&Run) -> f64, exact: f64) -> Value {
 fn log_evidence(runs: &[Run], exact: f64) -> Value {
     let largest = runs.iter().map(|run| run.log_evidence).fold(f64::NEG_INFINITY, f64::max);
     let estimate = largest + moments(runs, |run| (run.log_evidence - largest).exp()).0.ln();
-    let reported = moments(runs, |run| run.standard_error.powi(2)).0.sqrt();
+    let squares: Option<Vec<f64>> = runs.iter().map(|run| run.standard_error.map(|error| error * error)).collect();
+    let reported = squares.map(|squares| (squares.iter().sum::<f64>() / squares.len() as f64).sqrt());
     let between = moments(runs, |run| run.log_evidence).1.map(f64::sqrt);
     json!({
         "estimate": estimate, "standard_error": reported, "standard_deviation": between, "exact": exact, "error": estimate - exact,

@@ -20,31 +20,31 @@ const WRITTEN: usize = 54;
 
 /// The matrix products of one pass, with weights and activations of the same shapes.
 struct Products {
-    /// Shape, entries, and whether the result is added to what is there.
-    weights: Vec<((usize, usize), Vec<f32>, Accum)>,
+    /// Shapes and entries.
+    weights: Vec<((usize, usize), Vec<f32>)>,
 }
 
 impl Products {
     fn new(config: &LlamaConfig) -> Self {
         let mut random = Stream::new(1);
         let (d, ff) = (config.d_model, config.d_ff);
-        let layer = [((d, 3 * d), Accum::Replace), ((d, d), Accum::Add), ((d, 2 * ff), Accum::Replace), ((ff, d), Accum::Add)];
+        let layer = [(d, 3 * d), (d, d), (d, 2 * ff), (ff, d)];
         let layers = (0..config.n_layers).flat_map(|_| layer);
-        let shapes = layers.chain([((d, config.output_size()), Accum::Replace)]);
+        let shapes = layers.chain([(d, config.output_size())]);
         let mut entries = |n: usize| (0..n).map(|_| random.normal() as f32 * 0.1).collect();
-        Self { weights: shapes.map(|((rows, columns), accum)| ((rows, columns), entries(rows * columns), accum)).collect() }
+        Self { weights: shapes.map(|shape| (shape, entries(shape.0 * shape.1))).collect() }
     }
 
     /// Inputs and outputs of each product for `n` tokens.
     fn buffers(&self, n: usize) -> Vec<(Vec<f32>, Vec<f32>)> {
-        self.weights.iter().map(|((rows, columns), ..)| (vec![0.1; n * rows], vec![0.0; n * columns])).collect()
+        self.weights.iter().map(|((rows, columns), _)| (vec![0.1; n * rows], vec![0.0; n * columns])).collect()
     }
 
     fn pass(&self, buffers: &mut [(Vec<f32>, Vec<f32>)]) -> f64 {
-        for (((rows, columns), w, accum), (x, out)) in self.weights.iter().zip(buffers.iter_mut()) {
+        for (((rows, columns), w), (x, out)) in self.weights.iter().zip(buffers.iter_mut()) {
             let n = x.len() / rows;
             let (x, w) = (MatRef::from_row_major_slice(x, n, *rows), MatRef::from_row_major_slice(w, *rows, *columns));
-            matmul(MatMut::from_row_major_slice_mut(out, n, *columns), *accum, x, w, 1.0, Par::Seq);
+            matmul(MatMut::from_row_major_slice_mut(out, n, *columns), Accum::Replace, x, w, 1.0, Par::Seq);
         }
         f64::from(buffers[0].1[0])
     }

@@ -76,7 +76,7 @@ impl WithoutReplacement {
     }
 
     /// Decodes from a prompt, until every text is finished or the budget is spent. At the end there are at most N texts times the number of
-    /// candidates. The evidence has no standard error, which is NaN: run again with other seeds.
+    /// candidates. The evidence has no standard error: run again with other seeds.
     ///
     /// # Errors
     /// [`ReasoningError`]: bad settings; a model call that failed too often; weights that are all zero.
@@ -126,7 +126,7 @@ impl WithoutReplacement {
         });
         Ok(Decoded {
             texts: texts.collect(),
-            evidence: Some(Evidence { log: log_evidence, standard_error: f64::NAN }),
+            evidence: Some(Evidence { log: log_evidence, standard_error: None }),
             steps,
             target,
             prior,

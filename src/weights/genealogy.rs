@@ -70,9 +70,8 @@ impl Genealogy {
     /// `1 - Πₜ N/(N-1) · (1 - Σₑ Wₑ²)`, with Wₑ the normalised weight of the descendants of first particle e and the product over the
     /// start and every resampling.
     ///
-    /// Consistent under multinomial resampling; biased, mostly upwards, under the schemes of lower variance. Once the genealogy has
-    /// coalesced it is 1 and says
-    /// nothing. Source: A. Lee and N. Whiteley 2018, arXiv:1509.00394.
+    /// Unbiased and consistent under multinomial resampling; too small under the schemes of lower variance, which keep families apart: for
+    /// systematic resampling in every step it is mostly negative. Once the genealogy has coalesced it is 1 and says nothing. Source: A. Lee and N. Whiteley 2018, arXiv:1509.00394.
     #[must_use]
     pub fn relative_variance(&self, weights: &[f64]) -> f64 {
         let mut families = vec![0.0; self.n_start];

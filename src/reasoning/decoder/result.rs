@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{FailedSlot, TextModel};
 use super::particles::Texts;
-use crate::reasoning::jsonl::number;
 use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
 use crate::smc::{Smc, Snapshot};
 
@@ -33,13 +32,21 @@ impl WeightedText {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// log Ẑ; Ẑ itself is unbiased.
-    #[serde(with = "number")]
     pub log: f64,
-    /// Its standard error, estimated from this one run; see
-    /// [`Genealogy::relative_variance`](crate::weights::Genealogy::relative_variance) for what it is worth: it is 1 once all texts share their
-    /// first step's particle.
-    #[serde(with = "number")]
-    pub standard_error: f64,
+    /// Its standard error, estimated from this one run's genealogy
+    /// ([`Genealogy::relative_variance`](crate::weights::Genealogy::relative_variance)).
+    ///
+    /// It is meant for multinomial resampling. Under systematic, stratified and SSP resampling it is too small, and where they resample in
+    /// every step there is mostly none: `None` if the estimate of the variance is not positive, or the genealogy has
+    /// coalesced. Several runs tell more.
+    pub standard_error: Option<f64>,
+}
+
+impl Evidence {
+    pub(in crate::reasoning) fn of(log: f64, relative_variance: f64) -> Self {
+        let is_known = relative_variance > 0.0 && relative_variance < 1.0;
+        Self { log, standard_error: is_known.then(|| relative_variance.sqrt()) }
+    }
 }
 
 /// What happened in one step.
@@ -145,7 +152,7 @@ impl Decoded {
         let model = smc.into_model();
         Self {
             texts,
-            evidence: Some(Evidence { log: summary.log_evidence, standard_error: summary.relative_variance.max(0.0).sqrt() }),
+            evidence: Some(Evidence::of(summary.log_evidence, summary.relative_variance)),
             steps,
             target,
             prior,

@@ -182,7 +182,7 @@ impl Llama {
         }
         for (l, layer) in self.weights.layers.iter().enumerate() {
             rms_norm(&x[..n * d], &layer.attention_norm, epsilon, &mut normed[..n * d]);
-            layer.query_key_value.times(&normed[..n * d], false, &mut projected[..n * 3 * d]);
+            layer.query_key_value.times(&normed[..n * d], &mut projected[..n * 3 * d]);
             for (place, projected) in places.iter().zip(projected.chunks_exact_mut(3 * d)) {
                 let angles = place.position * d_head / 2..(place.position + 1) * d_head / 2;
                 let (query_key, value) = projected.split_at_mut(2 * d);
@@ -212,15 +212,17 @@ impl Llama {
                     attend(query, &rows[place.row].tiles, head_at(config, l, head), place.position + 1, scores, out);
                 }
             }
-            layer.output.times(&attended[..n * d], true, &mut x[..n * d]);
+            layer.output.times(&attended[..n * d], &mut normed[..n * d]);
+            add_to(&mut x[..n * d], normed);
             rms_norm(&x[..n * d], &layer.feed_forward_norm, epsilon, &mut normed[..n * d]);
-            layer.gate_up.times(&normed[..n * d], false, &mut projected[..n * 2 * ff]);
+            layer.gate_up.times(&normed[..n * d], &mut projected[..n * 2 * ff]);
             swiglu(&projected[..n * 2 * ff], ff, &mut hidden[..n * ff]);
-            layer.down.times(&hidden[..n * ff], true, &mut x[..n * d]);
+            layer.down.times(&hidden[..n * ff], &mut normed[..n * d]);
+            add_to(&mut x[..n * d], normed);
         }
         rms_norm(&x[..n * d], &self.weights.norm, epsilon, &mut normed[..n * d]);
         let width = config.output_size();
-        self.weights.head.times(&normed[..n * d], false, &mut outputs[done * width..(done + n) * width]);
+        self.weights.head.times(&normed[..n * d], &mut outputs[done * width..(done + n) * width]);
         done + n
     }
 }
@@ -239,6 +241,7 @@ struct Place {
 pub(super) struct Scratch {
     places: Vec<Place>,
     x: Vec<f32>,
+    /// What a block of a layer reads, then what it adds.
     normed: Vec<f32>,
     /// Queries, keys and values, or gate and up.
     projected: Vec<f32>,
@@ -266,6 +269,10 @@ impl Scratch {
             }
         }
     }
+}
+
+fn add_to(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
 fn lines(numbers: &[f32], width: usize) -> ArrayView2<'_, f32> {

@@ -111,6 +111,14 @@ impl LlamaReward {
     }
 }
 
+/// A reply before the model was asked.
+struct Draft {
+    /// Per step, which of the call's texts judges it; none for the floor.
+    judged: Vec<Option<usize>>,
+    /// What is read for this request.
+    cost: StepScores,
+}
+
 impl RewardModel for LlamaReward {
     fn scale(&self) -> RewardScale {
         RewardScale::Logit
@@ -119,8 +127,7 @@ impl RewardModel for LlamaReward {
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<Result<StepScores, CallError>> {
         let mut texts = Vec::new();
         let mut by_text: HashMap<String, usize> = HashMap::new();
-        // Per request: which of the texts judge its steps, none for the floor; and what is read for it.
-        let mut drafts: Vec<Result<(Vec<Option<usize>>, StepScores), CallError>> = Vec::with_capacity(requests.len());
+        let mut drafts: Vec<Result<Draft, CallError>> = Vec::with_capacity(requests.len());
         for request in requests {
             let mut cost = StepScores { scores: Vec::new(), calls: 0, tokens: 0 };
             let judged = request.prefixes().into_iter().map(|prefix| {
@@ -135,11 +142,11 @@ impl RewardModel for LlamaReward {
                 Ok(Some(texts.len() - 1))
             });
             let judged: Result<Vec<_>, LlamaError> = judged.collect();
-            drafts.push(judged.map(|judged| (judged, cost)).map_err(CallError::from));
+            drafts.push(judged.map(|judged| Draft { judged, cost }).map_err(CallError::from));
         }
         let logits = self.judge(&texts).map_err(Arc::new);
         let replies = drafts.into_iter().map(|draft| {
-            let (judged, cost) = draft?;
+            let Draft { judged, cost } = draft?;
             let logits = logits.as_ref().map_err(|error| CallError::new(Severity::Fatal, Arc::clone(error)))?;
             let scores: Vec<f64> = judged.into_iter().map(|text| text.map_or(self.floor, |text| logits[text])).collect();
             if scores.iter().any(|score| !score.is_finite()) {

@@ -88,9 +88,9 @@ impl Matrix {
         Self { shape: matrix.dim(), entries: matrix.iter().copied().collect() }
     }
 
-    /// `out = x · self`, or `out += x · self`, for the rows of `x`.
-    pub(super) fn times(&self, x: &[f32], accumulate: bool, out: &mut [f32]) {
-        multiply(x, &self.entries, self.shape, accumulate, out);
+    /// `out = x · self` for the rows of `x`.
+    pub(super) fn times(&self, x: &[f32], out: &mut [f32]) {
+        multiply(x, &self.entries, self.shape, out);
     }
 }
 

@@ -11,8 +11,8 @@
 //! beam leaves the pool with the score it has: it is not extended, weighed or pruned again.
 //!
 //! None of these estimates an evidence, and only independent texts have a target, the sampling prior itself. Weights are equal: what texts
-//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi)), which selectors use. Unfinished texts are returned where
-//! a budget ran out, and have no answer.
+//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi)), which selectors use; the list of
+//! steps is empty. Unfinished texts are returned where a budget ran out, and have no answer.
 //!
 //! Sources: N. Stiennon et al. 2020, arXiv:2009.01325 (best-of-N); Y. Li et al. 2022, arXiv:2206.02336 (weighted vote); X. Wang et al. 2022,
 //! arXiv:2203.11171 (majority); C. Snell et al. 2024, arXiv:2408.03314 (beam search with a process reward model); E. Beeching, L. Tunstall

@@ -52,7 +52,7 @@ impl Allocation for Rebase {
     }
 }
 
-/// One run of candidates in which all texts compete.
+/// One pool of candidates in which all texts compete.
 pub(super) fn search(
     search: &Search,
     models: &mut Models<'_>,
@@ -82,7 +82,7 @@ pub(super) fn search(
     }
     best_first(&mut finished);
     finished.truncate(n_candidates);
-    // Texts that a full run left behind are no result; those that a budget stopped are.
+    // Texts that a full pool left behind are no result; those that a budget stopped are.
     if run.is_over_budget() {
         finished.extend(unfinished);
     }

@@ -69,7 +69,7 @@ fn assert_same(a: &Decoded, b: &Decoded) {
         decoded.texts.iter().map(text).collect()
     };
     assert_eq!(texts(a), texts(b));
-    let bits = |decoded: &Decoded| decoded.evidence.map(|z| (z.log.to_bits(), z.standard_error.to_bits()));
+    let bits = |decoded: &Decoded| decoded.evidence.map(|z| (z.log.to_bits(), z.standard_error.map(f64::to_bits)));
     assert_eq!((bits(a), a.stopped, a.n_dropped), (bits(b), b.stopped, b.n_dropped));
     // By their words: the score of a text without steps is NaN.
     assert_eq!(format!("{:?}", a.steps), format!("{:?}", b.steps));
