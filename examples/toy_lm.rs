@@ -11,8 +11,9 @@ use std::process::ExitCode;
 
 use posterity::Error;
 use posterity::reasoning::{
-    Decoder, DecoderConfig, ExactTarget, ExactText, Ledger, Link, Models, Potential, Prefix, ReasoningError, RewardScale,
-    TableModel,
+    AnswerRule, Base, Decoded, Decoder, DecoderConfig, ExactTarget, ExactText, GibbsConfig, GibbsDecoder, Ledger, Link, Models,
+    Potential, PowerConfig, PowerSampler, Prefix, ReasoningError, RewardScale, Search, Selector, TableModel, TemperedDecoder,
+    TemperingConfig, WithoutReplacement,
 };
 use posterity::weights::Scheme;
 use serde_json::{Map, Value, json};
@@ -22,7 +23,10 @@ probability of each last step (the answer) and of the number of steps, beside th
 
 usage: toy_lm FILE.json [options]
 
-  --method NAME        decode (default): particles
+  --method NAME        decode (default): particles; without-replacement: particles, all different;
+                       gibbs, gibbs-ancestor: particle Gibbs, without and with ancestor sampling; tempering: such chains at powers 1,
+                       1/2 and 1/4 of the potential that exchange their texts; power: suffix Metropolis-Hastings (--alpha 1 unless set);
+                       greedy, best-of-n, weighted-best-of-n, majority, beam, dvts: searches, which have other laws than the target
   --potential NAME     product, last (default), min, terminal, none: what the scores of a text amount to
   --link NAME          probability (default), odds, exp: how a score enters
   --beta B             power of the potential, at least 0 (default 1)
@@ -30,6 +34,9 @@ usage: toy_lm FILE.json [options]
   --particles N        1 to 1000000 (default 16)
   --candidates K       candidates per particle and step, of which one is drawn by its potential: 1 to 1000 (default 1)
   --ess-threshold X    resample when ESS < X N; 0 is never, above 1 always (default 2)
+  --alpha A            the target holds p(x)^A of the model at temperature 1, instead of the distribution that steps are drawn from
+  --sweeps M           sweeps (gibbs, tempering) or moves (power) that are kept, after a tenth as many, 1 to 10000000 (default 1000)
+  --width W            continuations per text of beam and dvts; divides N (default 4)
   --scheme NAME        multinomial, residual, stratified, systematic (default), ssp, killing
   --temperature T      temperature of the steps that are drawn, instead of the file's
   --seed S             default 1
@@ -69,9 +76,10 @@ FILE.json, as a JSON schema:
 }
 
 output, one line of JSON: the settings, the target as a formula, the costs of all runs (ledger), and
-  evidence       of Z: estimate (mean over runs), standard_error (between runs, null for one run), exact, error = estimate - exact
-  log_evidence   of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean square,
-                 null if one has none),
+  evidence       null for methods that have none; of Z: estimate (mean over runs), standard_error (between runs, null for one run),
+                 exact, error = estimate - exact
+  log_evidence   the same; of log Z: estimate (log of the mean evidence), standard_error (as the runs themselves report it, root mean
+                 square, null if one has none),
                  standard_deviation (between runs, null for one run), exact, error
   answers        per last step, of its probability under the target: as evidence
   length         of the number of steps, an end of its own included: as evidence
@@ -83,9 +91,9 @@ enum Problem {
     Usage(String),
     File { path: String, source: std::io::Error },
     Json { path: String, source: serde_json::Error },
-    Table { path: String, source: Error },
+    Table { path: String, source: Box<Error> },
     NoTarget,
-    Run(ReasoningError),
+    Run(Box<ReasoningError>),
 }
 
 impl fmt::Display for Problem {
@@ -103,7 +111,7 @@ impl fmt::Display for Problem {
 
 impl From<ReasoningError> for Problem {
     fn from(source: ReasoningError) -> Self {
-        Self::Run(source)
+        Self::Run(Box::new(source))
     }
 }
 
@@ -128,11 +136,37 @@ fn main() -> ExitCode {
 #[derive(Debug, Clone, Copy)]
 enum Method {
     Decode,
+    WithoutReplacement,
+    Gibbs {
+        ancestor_sampling: bool,
+    },
+    Tempering,
+    Power,
+    Greedy,
+    /// Independent texts, and how one is chosen.
+    Independent(Selector),
+    Beam,
+    Dvts,
 }
 
-const METHODS: [(&str, Method); 1] = [("decode", Method::Decode)];
+const METHODS: [(&str, Method); 12] = [
+    ("decode", Method::Decode),
+    ("without-replacement", Method::WithoutReplacement),
+    ("gibbs", Method::Gibbs { ancestor_sampling: false }),
+    ("gibbs-ancestor", Method::Gibbs { ancestor_sampling: true }),
+    ("tempering", Method::Tempering),
+    ("power", Method::Power),
+    ("greedy", Method::Greedy),
+    ("best-of-n", Method::Independent(Selector::MaxReward)),
+    ("weighted-best-of-n", Method::Independent(Selector::RewardWeightedVote)),
+    ("majority", Method::Independent(Selector::Majority)),
+    ("beam", Method::Beam),
+    ("dvts", Method::Dvts),
+];
 
-const POTENTIALS: [(&str, fn() -> Potential); 5] = [
+type NewPotential = fn() -> Potential;
+
+const POTENTIALS: [(&str, NewPotential); 5] = [
     ("product", Potential::product),
     ("last", Potential::last),
     ("min", Potential::min),
@@ -152,6 +186,9 @@ struct Settings<'a> {
     ess_threshold: f64,
     scheme: Scheme,
     temperature: Option<f64>,
+    alpha: Option<f64>,
+    n_sweeps: usize,
+    width: usize,
     seed: u64,
     n_replicates: u64,
 }
@@ -170,6 +207,9 @@ impl<'a> Settings<'a> {
             ("--ess-threshold", "2"),
             ("--scheme", "systematic"),
             ("--temperature", ""),
+            ("--alpha", ""),
+            ("--sweeps", "1000"),
+            ("--width", "4"),
             ("--seed", "1"),
             ("--replicates", "1"),
         ];
@@ -184,16 +224,32 @@ impl<'a> Settings<'a> {
             }
         }
         let file = file.ok_or_else(|| Problem::Usage("no file is named".to_owned()))?;
-        let [method, potential, link, beta, clip, particles, candidates, ess_threshold, scheme, temperature, seed, replicates] =
-            options.map(|(_, value)| value);
+        let [
+            method,
+            potential,
+            link,
+            beta,
+            clip,
+            particles,
+            candidates,
+            ess_threshold,
+            scheme,
+            temperature,
+            alpha,
+            sweeps,
+            width,
+            seed,
+            replicates,
+        ] = options.map(|(_, value)| value);
         let potential = one_of("--potential", potential, &POTENTIALS)?()
             .link(one_of("--link", link, &LINKS)?)
             .inverse_temperature(number("--beta", beta, "finite and at least 0", |x: &f64| *x >= 0.0 && x.is_finite())?)
             .clip(number("--clip", clip, "in [0, 0.5)", |x| (0.0..0.5).contains(x))?);
+        let method_of = one_of("--method", method, &METHODS)?;
         let positive = |x: &f64| *x > 0.0 && x.is_finite();
         Ok(Self {
             file,
-            method: (method, one_of("--method", method, &METHODS)?),
+            method: (method, method_of),
             potential,
             n_particles: number("--particles", particles, "1 to 1000000", |n| (1..=1_000_000).contains(n))?,
             n_candidates: number("--candidates", candidates, "1 to 1000", |n| (1..=1000).contains(n))?,
@@ -205,6 +261,12 @@ impl<'a> Settings<'a> {
                 "" => None,
                 value => Some(number("--temperature", value, "positive and finite", positive)?),
             },
+            alpha: match alpha {
+                "" => matches!(method_of, Method::Power).then_some(1.0),
+                value => Some(number("--alpha", value, "finite and at least 0", |x: &f64| *x >= 0.0 && x.is_finite())?),
+            },
+            n_sweeps: number("--sweeps", sweeps, "1 to 10000000", |n| (1..=10_000_000).contains(n))?,
+            width: number("--width", width, "at least 1", |n| *n >= 1)?,
             seed: number("--seed", seed, "0 to 2^64 - 1", |_| true)?,
             n_replicates: number("--replicates", replicates, "1 to 1000000", |n| (1..=1_000_000).contains(n))?,
         })
@@ -228,7 +290,7 @@ fn bad(option: &str, rule: &str) -> Problem {
 fn read(path: &str) -> Result<TableModel, Problem> {
     let text = std::fs::read_to_string(path).map_err(|source| Problem::File { path: path.to_owned(), source })?;
     let table: TableModel = serde_json::from_str(&text).map_err(|source| Problem::Json { path: path.to_owned(), source })?;
-    table.validate().map_err(|source| Problem::Table { path: path.to_owned(), source })?;
+    table.validate().map_err(|source| Problem::Table { path: path.to_owned(), source: source.into() })?;
     Ok(table)
 }
 
@@ -238,16 +300,14 @@ fn run(settings: &Settings<'_>) -> Result<Value, Problem> {
         table = table.at_temperature(temperature);
     }
     settings.potential.validate(RewardScale::Probability).map_err(ReasoningError::from)?;
-    let exact = table.enumerate(&settings.potential);
+    let exact = exact(settings, &table);
     if !(exact.evidence > 0.0) {
         return Err(Problem::NoTarget);
     }
     let mut runs = Vec::new();
     let mut ledger = Ledger::default();
     for replicate in 0..settings.n_replicates {
-        let run = match settings.method.1 {
-            Method::Decode => decode(settings, &table, settings.seed.wrapping_add(replicate))?,
-        };
+        let run = Run::of(settings, &table, settings.seed.wrapping_add(replicate))?;
         ledger.add(&run.ledger);
         runs.push(run);
     }
@@ -258,12 +318,24 @@ fn run(settings: &Settings<'_>) -> Result<Value, Problem> {
         "scheme": settings.scheme, "ess_threshold": settings.ess_threshold,
         "seed": settings.seed, "replicates": settings.n_replicates, "n_texts": exact.texts.len(),
     });
-    line["evidence"] = compared(&runs, |run| run.log_evidence.exp(), exact.evidence);
-    line["log_evidence"] = log_evidence(&runs, exact.evidence.ln());
+    let has_evidence = runs.iter().all(|run| !run.log_evidence.is_nan());
+    if has_evidence {
+        line["evidence"] = compared(&runs, |run| run.log_evidence.exp(), exact.evidence);
+        line["log_evidence"] = log_evidence(&runs, exact.evidence.ln());
+    } else {
+        (line["evidence"], line["log_evidence"]) = (Value::Null, Value::Null);
+    }
     line["answers"] = answers(&runs, &exact);
     line["length"] = compared(&runs, |run| run.length, exact.mean(|text| text.steps.len() as f64));
     line["ledger"] = json!(ledger);
     Ok(line)
+}
+
+/// The target, exactly.
+fn exact(settings: &Settings<'_>, table: &TableModel) -> ExactTarget {
+    let Some(alpha) = settings.alpha else { return table.enumerate(&settings.potential) };
+    let log_psi = |text: &ExactText| settings.potential.log_psi(RewardScale::Probability, &text.scores, true);
+    table.enumerate(&Potential::none()).reweighted(|text| alpha * text.log_model + log_psi(text))
 }
 
 /// What one run says.
@@ -279,24 +351,91 @@ struct Run {
 fn config(settings: &Settings<'_>, table: &TableModel, seed: u64) -> DecoderConfig {
     DecoderConfig::new(settings.n_particles, seed)
         .potential(settings.potential.clone())
+        .base(settings.alpha.map_or(Base::Sampled, Base::Power))
         .max_steps(table.max_steps)
         .n_candidates(settings.n_candidates)
         .ess_threshold(settings.ess_threshold)
         .scheme(settings.scheme)
 }
 
-fn decode(settings: &Settings<'_>, table: &TableModel, seed: u64) -> Result<Run, Problem> {
+/// Texts and how they are to be read: all by their weights, or one that is chosen.
+fn decode(settings: &Settings<'_>, table: &TableModel, seed: u64) -> Result<(Decoded, Option<Selector>), ReasoningError> {
     let (mut generator, mut rewards) = (table.clone(), table.clone());
-    let mut models = Models::new(&mut generator, &mut rewards);
-    let decoded = Decoder::new(config(settings, table, seed)).decode(&mut models, &Prefix::prompt(""))?;
-    let mut answers = BTreeMap::new();
-    for text in &decoded.texts {
-        let steps = text.prefix.steps();
-        *answers.entry(answer(steps.iter().map(|step| step.text.as_str()))).or_default() += text.weight;
+    let models = &mut Models::new(&mut generator, &mut rewards);
+    let prompt = Prefix::prompt("");
+    let config = config(settings, table, seed);
+    let gibbs = |ancestor_sampling| {
+        let gibbs = GibbsConfig::new(config.clone(), settings.n_sweeps).burn_in(settings.n_sweeps / 10);
+        gibbs.ancestor_sampling(ancestor_sampling)
+    };
+    let search = |search: Search| search.potential(settings.potential.clone()).max_steps(table.max_steps);
+    let n = settings.n_particles;
+    Ok(match settings.method.1 {
+        Method::Decode => (Decoder::new(config).decode(models, &prompt)?, None),
+        Method::WithoutReplacement => (WithoutReplacement::new(config).decode(models, &prompt)?, None),
+        Method::Gibbs { ancestor_sampling } => {
+            (GibbsDecoder::new(gibbs(ancestor_sampling)).decode(models, &prompt)?.decoded, None)
+        }
+        Method::Tempering => {
+            let config = TemperingConfig::new(gibbs(false), [1.0, 0.5, 0.25]);
+            (TemperedDecoder::new(config).decode(models, &prompt)?.decoded, None)
+        }
+        Method::Power => {
+            let config = PowerConfig::new(settings.alpha.unwrap_or(1.0), settings.n_sweeps, seed)
+                .burn_in(settings.n_sweeps / 10)
+                .max_steps(table.max_steps)
+                .potential(settings.potential.clone());
+            (PowerSampler::new(config).decode(models, &prompt)?.decoded, None)
+        }
+        Method::Greedy => (search(Search::greedy()).decode(models, &prompt)?, None),
+        Method::Independent(selector) => (search(Search::independent(n, seed)).decode(models, &prompt)?, Some(selector)),
+        Method::Beam => (search(Search::beam(n, settings.width, seed)).decode(models, &prompt)?, Some(Selector::MaxReward)),
+        Method::Dvts => (search(Search::dvts(n, settings.width, seed)).decode(models, &prompt)?, Some(Selector::MaxReward)),
+    })
+}
+
+impl Run {
+    fn of(settings: &Settings<'_>, table: &TableModel, seed: u64) -> Result<Self, Problem> {
+        let (decoded, selector) = decode(settings, table, seed)?;
+        let chosen = selector.map(|selector| selector.select(&decoded.texts, &LastStep).map(|selection| selection.index));
+        let mut run = Self {
+            log_evidence: decoded.evidence.map_or(f64::NAN, |evidence| evidence.log),
+            standard_error: decoded.evidence.and_then(|evidence| evidence.standard_error),
+            answers: BTreeMap::new(),
+            length: 0.0,
+            ledger: decoded.ledger,
+        };
+        for (i, text) in decoded.texts.iter().enumerate() {
+            let weight = match chosen {
+                None => text.weight,
+                Some(chosen) => f64::from(chosen == Some(i)),
+            };
+            if weight > 0.0 {
+                *run.answers.entry(last_step(&text.prefix)).or_default() += weight;
+                run.length += weight * text.prefix.n_steps() as f64;
+            }
+        }
+        Ok(run)
     }
-    let (log_evidence, standard_error) = decoded.evidence.map_or((f64::NAN, None), |z| (z.log, z.standard_error));
-    let length = decoded.mean(|prefix| prefix.n_steps() as f64);
-    Ok(Run { log_evidence, standard_error, answers, length, ledger: decoded.ledger })
+}
+
+/// The last step as the answer of a text.
+#[derive(Debug)]
+struct LastStep;
+
+impl AnswerRule for LastStep {
+    fn extract(&self, text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn answer(&self, text: &Prefix) -> Option<String> {
+        Some(last_step(text))
+    }
+}
+
+fn last_step(text: &Prefix) -> String {
+    let steps = text.steps();
+    answer(steps.iter().map(|step| step.text.as_str()))
 }
 
 /// The last step that is not empty.

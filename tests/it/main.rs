@@ -5,6 +5,8 @@ mod data;
 mod harness;
 mod kernels;
 mod layering;
+#[cfg(feature = "plot")]
+mod plot;
 mod reasoning;
 mod reproducibility;
 mod resume;
