@@ -1,0 +1,81 @@
+//! The task, the language model and the reward models.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use posterity::reasoning::countdown::{self, ExactValue, Problem, Split};
+use posterity::reasoning::llama::{CharTokenizer, Llama, LlamaGenerator, LlamaReward};
+use posterity::reasoning::{
+    Answers, CallError, RewardModel, RewardScale, SamplingPrior, ScoreRequest, StepGenerator, StepScores,
+};
+
+use crate::AnyError;
+use crate::arguments::Reward;
+
+/// The score of a text that the reward model cannot read: a logit.
+const FLOOR: f64 = -12.0;
+
+/// The weights, read once and shared by all threads.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    policy: Arc<Llama>,
+    reward: Option<Arc<Llama>>,
+    kind: Reward,
+    tokenizer: CharTokenizer,
+}
+
+impl Setting {
+    pub(crate) fn load(kind: Reward) -> Result<Self, AnyError> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/countdown");
+        let file = |name: &str| -> PathBuf { folder.join(name) };
+        let load = |name: &str| Llama::load(file(&format!("{name}.json")), file(&format!("{name}.safetensors"))).map(Arc::new);
+        let reward = match kind {
+            Reward::Model => Some(load("reward")?),
+            Reward::Weak => Some(load("reward_weak")?),
+            Reward::Exact | Reward::Likelihood => None,
+        };
+        Ok(Self { policy: load("policy")?, reward, kind, tokenizer: CharTokenizer::load(file("vocab.json"))? })
+    }
+
+    /// A generator of lines at temperature 1.
+    pub(crate) fn generator(&self) -> Result<impl StepGenerator + use<>, AnyError> {
+        let generator = LlamaGenerator::new(self.policy.clone(), self.tokenizer.clone(), SamplingPrior::of_model("p"))?;
+        Ok(generator.without_end().answer_when(countdown::is_answer))
+    }
+
+    pub(crate) fn rewards(&self) -> Result<Box<dyn RewardModel>, AnyError> {
+        Ok(match (&self.reward, self.kind) {
+            (Some(model), _) => Box::new(LlamaReward::new(model.clone(), self.tokenizer.clone(), countdown::reward_text, FLOOR)?),
+            (None, Reward::Likelihood) => Box::new(Likelihood),
+            (None, _) => Box::new(ExactValue::new(self.generator()?)?),
+        })
+    }
+}
+
+/// The policy's own likelihood of a text, which knows nothing that the policy does not.
+#[derive(Debug)]
+struct Likelihood;
+
+impl RewardModel for Likelihood {
+    fn scale(&self) -> RewardScale {
+        RewardScale::LogProbability
+    }
+
+    fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<Result<StepScores, CallError>> {
+        let log_p = |prefix: &posterity::reasoning::Prefix| {
+            let sum: f64 = prefix.steps().iter().map(|step| step.log_model.unwrap_or(f64::NAN)).sum();
+            sum.min(0.0)
+        };
+        requests.iter().map(|request| Ok(StepScores::each(request, log_p))).collect()
+    }
+}
+
+pub(crate) fn problems(validation: bool, n_numbers: usize, first: usize, count: usize) -> Result<Vec<Problem>, AnyError> {
+    let split = if validation { Split::Validation } else { Split::Test };
+    (first..first + count).map(|index| Ok(Problem::random(split, n_numbers, index as u64)?)).collect()
+}
+
+/// The answer of a text is the number that is left.
+pub(crate) fn answers() -> Answers {
+    Answers::by(|text| countdown::answer(text).map(|answer| answer.to_string()))
+}
