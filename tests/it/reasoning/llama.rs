@@ -289,9 +289,10 @@ fn a_step_depends_on_its_prefix_and_seed_alone() {
     let requests: Vec<_> = all[..12].iter().map(|(prefix, seed, _)| request(prefix, *seed)).collect();
     let again = extend(&mut generator, &requests);
     assert!(again.iter().zip(&all).all(|(reply, (_, _, step))| reply.step == *step && reply.prompt_tokens == 0));
-    assert!(
-        extend(&mut generator, &[request(&prompts[0], 1)])[0].step != extend(&mut generator, &[request(&prompts[0], 2)])[0].step
-    );
+    let of_seeds: Vec<_> = (0..16).map(|seed| request(&prompts[0], seed)).collect();
+    let texts: std::collections::BTreeSet<_> =
+        extend(&mut generator, &of_seeds).into_iter().map(|reply| reply.step.text).collect();
+    assert!(texts.len() > 2, "{texts:?}");
 }
 
 #[test]
