@@ -259,7 +259,7 @@ const PROMPTS: [&str; 3] = ["25:26,09,11,08,07\n", "31:28,13,02,03\n", "55:28,13
 #[test]
 fn a_step_depends_on_its_prefix_and_seed_alone() {
     let prompts = PROMPTS.map(Prefix::prompt);
-    let mut generator = self::generator(prior());
+    let mut generator = self::generator(prior()).kept_calls(3);
     // Three steps of twelve texts, four of each prompt, in one generator that remembers.
     let mut texts: Vec<Prefix> = (0..12).map(|i| prompts[i % 3].clone()).collect();
     let mut all = Vec::new();
