@@ -54,14 +54,15 @@ impl Method {
         Self::new("particles", decode, Selector::MaxReward)
     }
 
-    /// The methods of the short table.
+    /// The methods of the short table. Widths, and whether a beam keeps equal texts, were chosen on the validation split like the particle
+    /// decoder's settings: `--ablation`.
     pub(crate) fn main() -> Vec<Self> {
         vec![
             Self::new("greedy", Decode::Greedy, Selector::MaxReward),
             Self::new("majority", Decode::Independent, Selector::Majority),
             Self::new("best of N", Decode::Independent, Selector::MaxReward),
             Self::new("weighted best of N", Decode::Independent, Selector::RewardWeightedVote),
-            Self::new("beam", Decode::Beam { width: 4, distinct: false }, Selector::MaxReward),
+            Self::new("beam", Decode::Beam { width: 4, distinct: true }, Selector::MaxReward),
             Self::new("DVTS", Decode::Dvts { width: 4 }, Selector::MaxReward),
             Self::particles(),
         ]
@@ -147,7 +148,12 @@ impl Method {
                     );
                 }
                 let Some(decoded) = pool else { return Ok(Outcome { text: None, ledger: Ledger::default() }) };
-                return Ok(self.choose(&decoded.texts, decoded.ledger.clone(), answers));
+                let mut ledger = decoded.ledger.clone();
+                if self.selector == Selector::Majority {
+                    // Its votes ask for no rewards; the pool was scored for the others.
+                    (ledger.reward_calls, ledger.reward_tokens) = (0, 0);
+                }
+                return Ok(self.choose(&decoded.texts, ledger, answers));
             }
             Decode::Greedy => Search::greedy().max_steps(n_steps).decode(models, prompt)?,
             Decode::Beam { width, distinct } => {
