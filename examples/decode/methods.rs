@@ -35,6 +35,17 @@ enum Decode {
     Preset,
 }
 
+/// One run of a method.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) prompt: &'a Prefix,
+    /// Texts at a time.
+    pub(crate) n: usize,
+    pub(crate) n_steps: usize,
+    pub(crate) seed: u64,
+    pub(crate) answers: &'a dyn AnswerRule,
+}
+
 /// What a method gave for one problem.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
@@ -58,7 +69,7 @@ impl Method {
     /// decoder's settings: `--ablation`.
     pub(crate) fn main() -> Vec<Self> {
         vec![
-            Self::new("greedy", Decode::Greedy, Selector::MaxReward),
+            Self::new("greedy", Decode::Greedy, Selector::Majority),
             Self::new("majority", Decode::Independent, Selector::Majority),
             Self::new("best of N", Decode::Independent, Selector::MaxReward),
             Self::new("weighted best of N", Decode::Independent, Selector::RewardWeightedVote),
@@ -133,13 +144,10 @@ impl Method {
     pub(crate) fn run(
         &self,
         models: &mut Models<'_>,
-        prompt: &Prefix,
-        n: usize,
-        n_steps: usize,
-        seed: u64,
+        run: Run<'_>,
         pool: &mut Option<Decoded>,
-        answers: &dyn AnswerRule,
     ) -> Result<Outcome, ReasoningError> {
+        let Run { prompt, n, n_steps, seed, answers } = run;
         let decoded = match &self.decode {
             Decode::Independent => {
                 if pool.is_none() {
