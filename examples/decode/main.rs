@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use arguments::Arguments;
-use methods::Method;
+use methods::{Method, Run};
 use posterity::reasoning::countdown::Problem;
 use posterity::reasoning::{Decoder, DecoderConfig, Models, Selector};
 use setting::Setting;
@@ -132,8 +132,9 @@ fn compare(arguments: &Arguments, setting: &Setting, problems: &[Problem], metho
                         // A method's draws depend on problem, seed and N only.
                         let key = (arguments.first + index) as u64 * 1000 + seed;
                         let mut models = Models::new(&mut generator, &mut rewards);
-                        let outcome =
-                            method.run(&mut models, &problem.prompt(), n, problem.n_lines(), key, &mut pool, &answers)?;
+                        let prompt = problem.prompt();
+                        let run = Run { prompt: &prompt, n, n_steps: problem.n_lines(), seed: key, answers: &answers };
+                        let outcome = method.run(&mut models, run, &mut pool)?;
                         let correct = outcome.text.as_ref().is_some_and(|text| problem.check(&text.written()).is_ok());
                         let ledger = &outcome.ledger;
                         let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,12 +1,13 @@
 //! The task, the language model and the reward models.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use posterity::reasoning::countdown::{self, ExactValue, Problem, Split};
 use posterity::reasoning::llama::{CharTokenizer, Llama, LlamaGenerator, LlamaReward};
 use posterity::reasoning::{
-    Answers, CallError, RewardModel, RewardScale, SamplingPrior, ScoreRequest, StepGenerator, StepScores,
+    Answers, CallError, PrefixKey, RewardModel, RewardScale, SamplingPrior, ScoreRequest, StepGenerator, StepScores,
 };
 
 use crate::AnyError;
@@ -47,8 +48,39 @@ impl Setting {
         Ok(match (&self.reward, self.kind) {
             (Some(model), _) => Box::new(LlamaReward::new(model.clone(), self.tokenizer.clone(), countdown::reward_text, FLOOR)?),
             (None, Reward::Likelihood) => Box::new(Likelihood),
-            (None, _) => Box::new(ExactValue::new(self.generator()?)?),
+            (None, _) => Box::new(Remembered { rewards: ExactValue::new(self.generator()?)?, known: HashMap::new() }),
         })
+    }
+}
+
+/// Rewards that are remembered from run to run: exact values are dear.
+#[derive(Debug)]
+struct Remembered<R> {
+    rewards: R,
+    known: HashMap<PrefixKey, StepScores>,
+}
+
+impl<R: RewardModel> RewardModel for Remembered<R> {
+    fn scale(&self) -> RewardScale {
+        self.rewards.scale()
+    }
+
+    fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<Result<StepScores, CallError>> {
+        let is_new = |request: &&ScoreRequest<'_>| {
+            self.known.get(&request.prefix.key()).is_none_or(|scores| scores.scores.len() < request.n_last)
+        };
+        let new: Vec<ScoreRequest<'_>> = requests.iter().filter(is_new).copied().collect();
+        let mut replies = self.rewards.score(&new).into_iter();
+        let mut score = |request: &ScoreRequest<'_>| {
+            if let Some(scores) = self.known.get(&request.prefix.key()).filter(|scores| scores.scores.len() >= request.n_last) {
+                let last = scores.scores[scores.scores.len() - request.n_last..].to_vec();
+                return Ok(StepScores { calls: request.n_last as u64, tokens: scores.tokens, scores: last });
+            }
+            let scores = replies.next().unwrap_or_else(|| Err(CallError::unsupported("as many replies as requests")))?;
+            self.known.insert(request.prefix.key(), scores.clone());
+            Ok(scores)
+        };
+        requests.iter().map(&mut score).collect()
     }
 }
 
