@@ -13,8 +13,9 @@ use super::error::Malformed;
 ///
 /// A server has one model, so that the model's name is not sent. Every sampler setting is sent, since the server's defaults cut the
 /// distribution (top-k 40, top-p 0.95, min-p 0.05); the order is temperature, top-k, top-p, min-p, each renormalised. vLLM applies min-p
-/// before top-k and top-p ([`Vllm`](super::Vllm)), so that the two servers draw from one distribution only where min-p stands alone or is 0.
-/// Log-probabilities are the model's own whatever the temperature. The stop string has none, so that a step's log-probability takes a second, short request for its delimiter.
+/// before top-k and top-p ([`Vllm`](super::Vllm)), so that the two servers draw from one distribution only where min-p stands alone or is
+/// 0. Log-probabilities are the model's own whatever the temperature. The stop string has none, so that a step's log-probability takes a
+/// second, short request for its delimiter.
 ///
 /// The server adds its tokeniser's start token where the model file asks for one: it must not stand in the prompt, as it must for vLLM.
 ///
