@@ -43,7 +43,7 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
         return Ok(());
     }
     let start = Instant::now();
-    let setting = Setting::load(arguments.reward)?;
+    let setting = Setting::load(arguments.reward, arguments.noise)?;
     let problems = setting::problems(arguments.validation, arguments.numbers, arguments.first, arguments.problems)?;
     if arguments.example || !(arguments.full || arguments.ablation) {
         show_one(&setting, &problems)?;
@@ -57,8 +57,8 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
     let names: Vec<String> = methods.iter().map(|method| method.name.clone()).collect();
     let split = if arguments.validation { "validation" } else { "test" };
     println!(
-        "\n{} {split} problems of {} numbers, {} run(s) each, reward: {:?}\n",
-        arguments.problems, arguments.numbers, arguments.seeds, arguments.reward
+        "\n{} {split} problems of {} numbers, {} run(s) each, reward: {:?}, noise {}\n",
+        arguments.problems, arguments.numbers, arguments.seeds, arguments.reward, arguments.noise
     );
     let results = Results::of(runs.records);
     println!("{}", results.accuracy_table(&names, &arguments.n));
