@@ -1,6 +1,7 @@
 #!/bin/sh
 # with_servers.sh COMMAND...: runs a command while llama.cpp serves the models of examples/data/countdown, and stops it then. Needs Python
-# 3.11 and, the first time, PyPI: without it the command is not run, and the last line says so.
+# 3.11 and, the first time, PyPI: where that cannot be reached the command is not run, and the last line says so. Any other failure of the
+# installation is an error.
 #
 # The command gets POSTERITY_LLAMA_SERVER and POSTERITY_LLAMA_REWARD, the addresses of policy and reward model, POSTERITY_LLAMA_COMMAND,
 # which serves the policy at a port, and POSTERITY_LLAMA_MODELS, the folder of the models, which may be set to another one before.
@@ -15,12 +16,6 @@ install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --timeout 20 --retries 2 --only-binary :all: \
         --requirement "$here/requirements.txt"
 }
-if ! install; then
-    echo "SKIPPED: llama.cpp cannot be installed from the Python package index"
-    exit 0
-fi
-
-python=$PWD/$venv/bin/python
 out=$(mktemp -d)
 pids=
 stop() {
@@ -28,6 +23,21 @@ stop() {
     rm -rf "$out"
 }
 trap stop EXIT
+# Without these some shells end without the trap above.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if ! install; then
+    if python3 -m pip --quiet --disable-pip-version-check --timeout 10 --retries 1 \
+        download --no-deps --dest "$out/probe" packaging >/dev/null 2>&1; then
+        echo "llama.cpp cannot be installed, though the Python package index can be reached" >&2
+        exit 1
+    fi
+    echo "SKIPPED: the Python package index cannot be reached"
+    exit 0
+fi
+
+python=$PWD/$venv/bin/python
 # The servers end with this script, however it ends: their standard input closes.
 mkfifo "$out/alive"
 exec 3<>"$out/alive"

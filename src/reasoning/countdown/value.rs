@@ -4,8 +4,8 @@ use super::line::{Line, is_answer};
 use super::problem::Problem;
 use super::solver::Solver;
 use crate::error::Error;
-use crate::reasoning::error::CallError;
-use crate::reasoning::generator::{ContinuationRequest, StepGenerator};
+use crate::reasoning::error::{CallError, Severity};
+use crate::reasoning::generator::{ContinuationRequest, ContinuationScore, StepGenerator};
 use crate::reasoning::prefix::{Finish, Prefix, Step};
 use crate::reasoning::reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
 
@@ -27,15 +27,21 @@ pub struct ExactValue<G> {
     solver: Solver,
 }
 
+/// A generator under which every solution is impossible, since it would go on after it.
+#[derive(Debug, thiserror::Error)]
+#[error("the generator does not end a text at an answer: it needs `answer_when(is_answer)`")]
+struct NoAnswer;
+
 /// What is known of a prefix before the generator is asked.
 enum Draft {
     Known(f64),
+    Failed(CallError),
     /// Its solutions, as ranges of the list of all.
     Solutions(std::ops::Range<usize>),
 }
 
 impl<G: StepGenerator> ExactValue<G> {
-    /// The value under a generator of lines that can score.
+    /// The value under a generator of lines that can score, and that ends an answer where [`is_answer`] says so.
     ///
     /// # Errors
     /// [`Error::Sampling`] if it cannot.
@@ -49,7 +55,8 @@ impl<G: StepGenerator> ExactValue<G> {
 
     /// Values of prefixes, and the number of tokens that the generator read for each.
     ///
-    /// A prefix with a wrong line, or one that ended with more than one number left, has value 0.
+    /// A prefix with a wrong line, or one that ended with more than one number left, has value 0. If the generator writes the last lines of
+    /// solutions, but not as the end of an answer, every one has an error that says so.
     pub fn values(&mut self, prefixes: &[&Prefix]) -> Vec<Result<(f64, u64), CallError>> {
         let mut all: Vec<(usize, Vec<Step>)> = Vec::new();
         let drafts: Vec<Draft> = prefixes
@@ -64,9 +71,13 @@ impl<G: StepGenerator> ExactValue<G> {
                     }
                     (Some(problem), Some(left)) if !prefix.is_finished() => {
                         let first = all.len();
-                        let solutions = self.solver.solutions(problem.target(), &left).unwrap_or_default();
-                        all.extend(solutions.into_iter().map(|lines| (i, lines.into_iter().map(step).collect())));
-                        Draft::Solutions(first..all.len())
+                        match self.solver.solutions(problem.target(), &left) {
+                            Ok(solutions) => {
+                                all.extend(solutions.into_iter().map(|lines| (i, lines.into_iter().map(step).collect())));
+                                Draft::Solutions(first..all.len())
+                            }
+                            Err(error) => Draft::Failed(CallError::new(Severity::Slot, error)),
+                        }
                     }
                     _ => Draft::Known(0.0),
                 }
@@ -75,11 +86,16 @@ impl<G: StepGenerator> ExactValue<G> {
         let steps: Vec<Vec<&Step>> = all.iter().map(|(_, steps)| steps.iter().collect()).collect();
         let requests: Vec<ContinuationRequest<'_>> =
             all.iter().zip(&steps).map(|((i, _), steps)| ContinuationRequest { prefix: prefixes[*i], steps }).collect();
-        let mut scores = if requests.is_empty() { Vec::new() } else { self.generator.score(&requests) }.into_iter();
+        let scores = if requests.is_empty() { Vec::new() } else { self.generator.score(&requests) };
+        if self.goes_on_after_an_answer(&requests, &scores) {
+            return prefixes.iter().map(|_| Err(CallError::new(Severity::Fatal, NoAnswer))).collect();
+        }
+        let mut scores = scores.into_iter();
         drafts
             .into_iter()
             .map(|draft| match draft {
                 Draft::Known(value) => Ok((value, 0)),
+                Draft::Failed(error) => Err(error),
                 // All of a prefix's replies are taken, also after an error.
                 Draft::Solutions(range) => {
                     let replies: Vec<_> = scores.by_ref().take(range.len()).collect();
@@ -91,6 +107,26 @@ impl<G: StepGenerator> ExactValue<G> {
                 }
             })
             .collect()
+    }
+
+    /// True if no last line can end an answer, but a first one that can be written could be an ordinary step.
+    fn goes_on_after_an_answer(
+        &mut self,
+        requests: &[ContinuationRequest<'_>],
+        scores: &[Result<ContinuationScore, CallError>],
+    ) -> bool {
+        let mut scored =
+            requests.iter().zip(scores).filter_map(|(request, score)| Some((request, score.as_ref().ok()?))).peekable();
+        let ends = |score: &ContinuationScore| score.log_sampling.last().is_some_and(|last| *last > f64::NEG_INFINITY);
+        if scored.peek().is_none() || scored.clone().any(|(_, score)| ends(score)) {
+            return false;
+        }
+        let written = |score: &ContinuationScore| score.log_sampling.iter().rev().skip(1).all(|line| *line > f64::NEG_INFINITY);
+        let Some((request, _)) = scored.find(|(_, score)| written(score)) else { return false };
+        let steps: Vec<Step> = request.steps.iter().map(|step| Step { finish: Finish::Step, ..(*step).clone() }).collect();
+        let steps: Vec<&Step> = steps.iter().collect();
+        let open = self.generator.score(&[ContinuationRequest { prefix: request.prefix, steps: &steps }]);
+        matches!(open.first(), Some(Ok(score)) if ends(score))
     }
 
     /// The value of one prefix.

@@ -19,7 +19,7 @@ const MAX_REPLY: u64 = 1 << 28;
 
 /// A request: a path below the server's address, and a JSON body.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Call {
+pub struct HttpRequest {
     /// The path, as in `/v1/completions`.
     pub path: &'static str,
     /// The body.
@@ -151,7 +151,7 @@ impl HttpClient {
     /// `parse` gets the number of the request and its reply. A reply that it refuses is asked for once more.
     pub fn post_all<T: Send>(
         &self,
-        calls: &[Call],
+        calls: &[HttpRequest],
         parse: impl Fn(usize, Value) -> std::result::Result<T, Malformed> + Sync,
     ) -> Vec<std::result::Result<T, HttpError>> {
         let (next, gone) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -196,7 +196,7 @@ impl HttpClient {
     /// As [`HttpClient::post_all`], where some requests have their result without being sent.
     pub(super) fn post_some<T: Send>(
         &self,
-        calls: Vec<std::result::Result<Call, std::result::Result<T, HttpError>>>,
+        calls: Vec<std::result::Result<HttpRequest, std::result::Result<T, HttpError>>>,
         parse: impl Fn(usize, Value) -> std::result::Result<T, Malformed> + Sync,
     ) -> Vec<std::result::Result<T, HttpError>> {
         let (mut sent, mut places, mut results) = (Vec::new(), Vec::new(), Vec::with_capacity(calls.len()));
@@ -220,7 +220,7 @@ impl HttpClient {
     fn post<T>(
         &self,
         request: usize,
-        call: &Call,
+        call: &HttpRequest,
         parse: impl Fn(Value) -> std::result::Result<T, Malformed>,
     ) -> std::result::Result<T, HttpError> {
         let start = Instant::now();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::reasoning::SamplingPrior;
 
-use super::client::Call;
+use super::client::HttpRequest;
 use super::error::Malformed;
 
 /// The requests and replies of one kind of server.
@@ -25,7 +25,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// The request for [`CompletionRequest::n`] texts.
-    fn complete(&self, request: &CompletionRequest<'_>) -> Call;
+    fn complete(&self, request: &CompletionRequest<'_>) -> HttpRequest;
 
     /// Reads its reply.
     ///
@@ -35,7 +35,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn read_completions(&self, request: &CompletionRequest<'_>, reply: &Value) -> Result<Vec<Completion>, Malformed>;
 
     /// The request for the log-probabilities of a given text; `None` if the server cannot tell that of [`ForcedRequest::end`].
-    fn force(&self, request: &ForcedRequest<'_>) -> Option<Call>;
+    fn force(&self, request: &ForcedRequest<'_>) -> Option<HttpRequest>;
 
     /// Reads its reply.
     ///
@@ -162,6 +162,35 @@ pub(super) fn cut(tokens: &[(usize, f64)], lengths: impl IntoIterator<Item = usi
     if read == end && rest.as_slice().is_empty() { Ok(pieces) } else { Err(Malformed::OtherText) }
 }
 
+/// How much of a text tokens spell from its start: the number of tokens, and of bytes.
+///
+/// Tokens that hold a part of a character stand for it as U+FFFD, one or more for each character.
+pub(super) fn spelled<'a>(tokens: impl IntoIterator<Item = &'a str>, given: &str) -> (usize, usize) {
+    let (mut whole, mut read, mut gap) = ((0, 0), 0, false);
+    for (index, token) in tokens.into_iter().enumerate() {
+        for (part, literal) in token.split(char::REPLACEMENT_CHARACTER).enumerate() {
+            gap |= part > 0;
+            if literal.is_empty() {
+                continue;
+            }
+            let rest = &given[read..];
+            let start = if gap {
+                let broken = rest.char_indices().take_while(|(_, c)| !c.is_ascii());
+                let mut ends = broken.map(|(start, c)| start + c.len_utf8());
+                ends.find(|&end| rest[end..].starts_with(literal))
+            } else {
+                rest.starts_with(literal).then_some(0)
+            };
+            let Some(start) = start else { return whole };
+            (read, gap) = (read + start + literal.len(), false);
+        }
+        if !gap {
+            whole = (index + 1, read);
+        }
+    }
+    whole
+}
+
 /// A log-probability of a reply. Rounding may leave it slightly above 0.
 pub(super) fn log_prob(value: Option<&Value>, index: usize) -> Result<f64, Malformed> {
     let found = value.and_then(Value::as_f64);
@@ -204,6 +233,17 @@ mod tests {
         assert_eq!(cut(&tokens, [0, 6, 0]), Ok(vec![vec![], vec![-1.0, -2.0, -3.0, -4.0], vec![]]));
         assert_eq!(cut(&tokens, [3, 2]), Err(Malformed::OtherText));
         assert_eq!(cut(&tokens, [3, 4]), Err(Malformed::OtherText));
+    }
+
+    #[test]
+    fn tokens_spell_a_text_up_to_what_overhangs() {
+        assert_eq!(spelled(["a\n", "\n\n"], "a\n\n"), (1, 2));
+        assert_eq!(spelled(["a", ".\n\nSo"], "a.\n\n"), (1, 1));
+        assert_eq!(spelled(["a", "", "\n\n"], "a\n\n"), (3, 3));
+        // A character of two tokens, and one whose last token holds a letter.
+        assert_eq!(spelled(["a \u{FFFD}", "\u{FFFD}", "\n", "\n\n"], "a é\n\n"), (3, 5));
+        assert_eq!(spelled(["\u{FFFD}", "\u{FFFD}b", "\n"], "éb\n"), (3, 4));
+        assert_eq!(spelled(["\u{FFFD}", "b"], "ab"), (0, 0));
     }
 
     #[test]

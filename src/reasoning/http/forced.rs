@@ -7,7 +7,7 @@ use crate::reasoning::{CallError, Prefix, RewardModel, RewardScale, ScoreRequest
 
 use super::client::HttpClient;
 use super::dialect::{Dialect, ForcedRequest, LogProbStyle};
-use super::each_step::score_each;
+use super::each_step::{Paid, score_each};
 use super::error::HttpError;
 use super::generator::force_all;
 use super::template::PromptTemplate;
@@ -85,6 +85,7 @@ pub struct ForcedTextReward<D> {
     head: LogisticHead,
     span: Span,
     template: PromptTemplate,
+    paid: Paid,
 }
 
 impl<D: Dialect> ForcedTextReward<D> {
@@ -100,7 +101,7 @@ impl<D: Dialect> ForcedTextReward<D> {
             return Err(Error::Field { field: "log_prob_style".into(), rule: "raw for a verifier" });
         }
         let template = PromptTemplate::plain();
-        Ok(Self { client, dialect, model: model.to_owned(), head, span: Span::LastStep, template })
+        Ok(Self { client, dialect, model: model.to_owned(), head, span: Span::LastStep, template, paid: Paid::default() })
     }
 
     /// Sets which tokens are looked at.
@@ -124,7 +125,8 @@ impl<D: Dialect> RewardModel for ForcedTextReward<D> {
     }
 
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<std::result::Result<StepScores, CallError>> {
-        score_each(requests, |prefixes| {
+        let mut paid = std::mem::take(&mut self.paid);
+        let scores = score_each(requests, &mut paid, |prefixes| {
             let given: Vec<_> = prefixes.iter().map(|prefix| self.given(prefix)).collect();
             let asked: Vec<_> = given
                 .iter()
@@ -144,7 +146,9 @@ impl<D: Dialect> RewardModel for ForcedTextReward<D> {
                 Ok((self.head.logit(&forced.pieces.concat(), n_last), forced.tokens))
             });
             logits.collect()
-        })
+        });
+        self.paid = paid;
+        scores
     }
 }
 

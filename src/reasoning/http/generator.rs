@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::reasoning::{
-    CallError, ContinuationRequest, ContinuationScore, Extension, Finish, SamplingPrior, Step, StepGenerator, StepRequest,
+    CallError, ContinuationRequest, ContinuationScore, Extension, Finish, PrefixKey, SamplingPrior, Severity, Step,
+    StepGenerator, StepRequest,
 };
 
 use super::client::HttpClient;
@@ -13,6 +14,13 @@ use super::dialect::{Completion, CompletionRequest, Dialect, ForcedRequest, Forc
 use super::error::{HttpError, Malformed};
 
 type AnswerTest = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What tells a draw apart from others: the prefix, the seed, greedy or not, and the limit of tokens.
+type DrawKey = (PrefixKey, u64, bool, Option<u64>);
+
+fn draw_key(request: &StepRequest<'_>) -> DrawKey {
+    (request.prefix.key(), request.seed, request.greedy, request.max_tokens)
+}
 
 /// A language model behind a server.
 ///
@@ -39,6 +47,8 @@ pub struct ServerGenerator<D> {
     answer_when: Option<AnswerTest>,
     log_probs: bool,
     group_siblings: bool,
+    /// Completions that were drawn and whose delimiter got no log-probability: the same request asks for that alone.
+    paid: HashMap<DrawKey, Completion>,
 }
 
 impl<D: fmt::Debug> fmt::Debug for ServerGenerator<D> {
@@ -92,6 +102,7 @@ impl<D: Dialect> ServerGenerator<D> {
             answer_when: None,
             log_probs: false,
             group_siblings: false,
+            paid: HashMap::new(),
         })
     }
 
@@ -146,12 +157,13 @@ impl<D: Dialect> ServerGenerator<D> {
         limits.into_iter().flatten().min()
     }
 
-    /// Indices of requests that go together: equal prefixes that are drawn alike.
-    fn groups(&self, requests: &[StepRequest<'_>]) -> Vec<Vec<usize>> {
+    /// The indices in groups of requests that go together: equal prefixes that are drawn alike.
+    fn groups(&self, requests: &[StepRequest<'_>], wanted: &[usize]) -> Vec<Vec<usize>> {
         let most = if self.group_siblings { self.dialect.max_siblings().max(1) } else { 1 };
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut open = HashMap::new();
-        for (index, request) in requests.iter().enumerate() {
+        for &index in wanted {
+            let request = &requests[index];
             let key = (request.prefix.key(), request.max_tokens);
             let alone = most == 1 || request.greedy || self.prior.temperature == 0.0;
             match open.get(&key) {
@@ -228,9 +240,12 @@ impl<D: Dialect> StepGenerator for ServerGenerator<D> {
     }
 
     fn extend(&mut self, requests: &[StepRequest<'_>]) -> Vec<std::result::Result<Extension, CallError>> {
-        let mut replies: Vec<Option<std::result::Result<Completion, HttpError>>> = requests.iter().map(|_| None).collect();
-        let mut groups = self.groups(requests);
-        groups.retain(|group| self.max_tokens(&requests[group[0]]) != Some(0));
+        let mut replies: Vec<Option<std::result::Result<Completion, HttpError>>> =
+            requests.iter().map(|request| self.paid.remove(&draw_key(request)).map(Ok)).collect();
+        let wanted: Vec<_> = (0..requests.len())
+            .filter(|&index| replies[index].is_none() && self.max_tokens(&requests[index]) != Some(0))
+            .collect();
+        let groups = self.groups(requests, &wanted);
         let mut refused = Vec::new();
         for (group, drawn) in groups.iter().zip(self.draw(requests, &groups)) {
             match drawn {
@@ -257,6 +272,12 @@ impl<D: Dialect> StepGenerator for ServerGenerator<D> {
                 drawn.pop().ok_or(HttpError::Malformed(Malformed::Count { what: "choices", expected: 1, found: n }))
             }));
         }
+        // What would be asked for is the model's own, and not to be added to what is of the draw.
+        if self.dialect.log_prob_style() == LogProbStyle::Processed && !self.prior.is_model() {
+            for completion in replies.iter_mut().flatten().flatten().filter(|completion| uncovered(completion).is_some()) {
+                completion.log_probs = None;
+            }
+        }
         let rests = self.rests(requests, &replies);
         let finished = replies.into_iter().zip(rests).zip(requests).map(|((reply, rest), request)| match reply {
             // Nothing may be written, or nothing fits.
@@ -277,7 +298,12 @@ impl<D: Dialect> StepGenerator for ServerGenerator<D> {
                         completion.log_probs = None;
                         None
                     }
-                    Some(Err(error)) => return Err(error.into()),
+                    Some(Err(error)) => {
+                        if error.severity() != Severity::Slot {
+                            self.paid.insert(draw_key(request), completion);
+                        }
+                        return Err(error.into());
+                    }
                 };
                 Ok(Extension { step: self.step(completion, request.greedy, rest), prompt_tokens })
             }
@@ -326,7 +352,7 @@ impl<D: Dialect> StepGenerator for ServerGenerator<D> {
 }
 
 impl<D: Dialect> ServerGenerator<D> {
-    /// Log-probabilities of what the server's own do not cover: the delimiter, on some servers.
+    /// Log-probabilities of what the server's own do not cover: the delimiter, on some servers, or a token cut short by it.
     fn rests(
         &self,
         requests: &[StepRequest<'_>],
@@ -335,12 +361,9 @@ impl<D: Dialect> ServerGenerator<D> {
         let mut places = Vec::new();
         let mut texts = Vec::new();
         for (index, (request, reply)) in requests.iter().zip(replies).enumerate() {
-            let Some(Ok(Completion { text, stop: Stop::Text(stop), log_probs: Some(_), covered, .. })) = reply else { continue };
-            let written = format!("{text}{stop}");
-            if let Some((covered, rest)) = written.split_at_checked(*covered)
-                && !rest.is_empty()
-            {
-                texts.push((format!("{}{covered}", request.prefix.text()), rest.to_owned()));
+            let Some(Ok(completion)) = reply else { continue };
+            if let Some((covered, rest)) = uncovered(completion) {
+                texts.push((format!("{}{covered}", request.prefix.text()), rest));
                 places.push(index);
             }
         }
@@ -356,6 +379,15 @@ impl<D: Dialect> ServerGenerator<D> {
         }
         rests
     }
+}
+
+/// The text that a completion's log-probabilities cover, and the rest where there is one.
+fn uncovered(completion: &Completion) -> Option<(String, String)> {
+    let Completion { text, stop: Stop::Text(stop), log_probs: Some(_), covered, .. } = completion else { return None };
+    let mut written = format!("{text}{stop}");
+    let rest = written.get(*covered..)?.to_owned();
+    written.truncate(*covered);
+    (!rest.is_empty()).then_some((written, rest))
 }
 
 /// Log-probabilities of given texts: as many results as requests.

@@ -5,14 +5,15 @@ use crate::reasoning::{CallError, RewardModel, RewardScale, SamplingPrior, Score
 
 use super::client::HttpClient;
 use super::dialect::{CompletionRequest, Dialect, LogProbStyle};
-use super::each_step::score_each;
+use super::each_step::{Paid, score_each};
 use super::error::{HttpError, Malformed};
 use super::template::PromptTemplate;
 
 /// A language model that judges a step by one token, as `+` or `-`: r = p(+) / (p(+) + p(−)).
 ///
-/// The template ends where the judgement is to be written. One token is asked for, with the most likely ones listed. A judgement that is
-/// not listed gets the probability of the least likely one that is, which is the most it can have; if neither is listed, the slot fails.
+/// The template ends where the judgement is to be written. One token is asked for, with the most likely ones listed. If no
+/// spelling of a judgement is listed, it gets the probability of the least likely token that is, the most that one spelling can have; if
+/// neither judgement is listed, the slot fails.
 /// Works on any server with log-probabilities; the dialect must report raw ones.
 #[derive(Debug)]
 pub struct JudgeReward<D> {
@@ -24,6 +25,7 @@ pub struct JudgeReward<D> {
     bad: Vec<String>,
     n_listed: u32,
     floor: Option<f64>,
+    paid: Paid,
 }
 
 impl<D: Dialect> JudgeReward<D> {
@@ -46,6 +48,7 @@ impl<D: Dialect> JudgeReward<D> {
             bad: both("-"),
             n_listed: 20,
             floor: None,
+            paid: Paid::default(),
         })
     }
 
@@ -123,7 +126,8 @@ impl<D: Dialect> RewardModel for JudgeReward<D> {
     }
 
     fn score(&mut self, requests: &[ScoreRequest<'_>]) -> Vec<std::result::Result<StepScores, CallError>> {
-        score_each(requests, |prefixes| {
+        let mut paid = std::mem::take(&mut self.paid);
+        let scores = score_each(requests, &mut paid, |prefixes| {
             let prompts: Vec<_> = prefixes.iter().map(|prefix| self.template.write(prefix)).collect();
             let call = |prompt: &Option<String>| match prompt {
                 Some(prompt) => Ok(self.dialect.complete(&self.request(prompt))),
@@ -135,6 +139,8 @@ impl<D: Dialect> RewardModel for JudgeReward<D> {
                 let first = completions.first().ok_or(Malformed::Count { what: "choices", expected: 1, found: 0 })?;
                 Ok((self.judgement(&first.first_top)?, first.prompt_tokens + first.n_tokens))
             })
-        })
+        });
+        self.paid = paid;
+        scores
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::Call;
+use super::client::HttpRequest;
 use super::dialect::{
     Completion, CompletionRequest, Dialect, ForcedRequest, ForcedText, LogProbStyle, Stop, array, cut, folded, ids, log_prob,
     number, text,
@@ -12,9 +12,12 @@ use super::error::Malformed;
 /// llama.cpp's own completion endpoint, which unlike its `/v1/completions` tells why a text ended.
 ///
 /// A server has one model, so that the model's name is not sent. Every sampler setting is sent, since the server's defaults cut the
-/// distribution (top-k 40, top-p 0.95, min-p 0.05); the order is temperature,
-/// top-k, top-p, min-p. Log-probabilities are the model's own whatever
-/// the temperature. The stop string has none, so that a step's log-probability takes a second, short request for its delimiter.
+/// distribution (top-k 40, top-p 0.95, min-p 0.05); the order is temperature, top-k, top-p, min-p, each renormalised. vLLM applies min-p
+/// before top-k and top-p ([`Vllm`](super::Vllm)), so that the two servers draw from one distribution only where min-p stands alone or is
+/// 0. Log-probabilities are the model's own whatever the temperature. The stop string has none, so that a step's log-probability takes a
+/// second, short request for its delimiter.
+///
+/// The server adds its tokeniser's start token where the model file asks for one: it must not stand in the prompt, as it must for vLLM.
 ///
 /// Given text is scored by a grammar that admits nothing else. The grammar leaves the cut into tokens open; the most likely one is
 /// taken, token by token.
@@ -26,10 +29,10 @@ impl Dialect for LlamaCpp {
         LogProbStyle::Raw
     }
 
-    fn complete(&self, request: &CompletionRequest<'_>) -> Call {
+    fn complete(&self, request: &CompletionRequest<'_>) -> HttpRequest {
         let prior = request.prior;
         let n_predict = request.max_tokens.map_or(json!(-1), |n| json!(n));
-        Call {
+        HttpRequest {
             path: "/completion",
             body: json!({
                 "prompt": request.prompt,
@@ -65,13 +68,16 @@ impl Dialect for LlamaCpp {
                 None if matches!(stop, Stop::Text(_)) => &[],
                 _ => array(reply, "completion_probabilities")?,
             };
-            log_probs = Some(each_log_prob(tokens)?);
+            let mut values = each_log_prob(tokens)?;
             first_top = tokens.first().map_or(Ok(Vec::new()), top)?;
-            covered = match &stop {
-                // As many tokens are left out as the stop string has on its own, and the last one may hold more than that.
-                Stop::Text(word) => spelled(tokens, &format!("{content}{word}"))?,
-                Stop::End | Stop::Limit => content.len(),
-            };
+            covered = content.len();
+            // As many tokens are left out as the stop string has on its own, and the last one may hold more than that.
+            if let Stop::Text(word) = &stop {
+                let count;
+                (count, covered) = spelled(tokens, &format!("{content}{word}"))?;
+                values.truncate(count);
+            }
+            log_probs = Some(values);
         }
         // The last token may hold more than the stop string.
         let token_ids = reply.get("tokens").and_then(ids).filter(|_| !matches!(stop, Stop::Text(_)));
@@ -87,9 +93,9 @@ impl Dialect for LlamaCpp {
         }])
     }
 
-    fn force(&self, request: &ForcedRequest<'_>) -> Option<Call> {
+    fn force(&self, request: &ForcedRequest<'_>) -> Option<HttpRequest> {
         let given = request.pieces.concat();
-        Some(Call {
+        Some(HttpRequest {
             path: "/completion",
             body: json!({
                 "prompt": request.prompt,
@@ -135,18 +141,21 @@ fn prompt_tokens(reply: &Value) -> Result<u64, Malformed> {
     read.map_or_else(|| number(reply, "tokens_evaluated"), Ok)
 }
 
-/// Number of bytes of a text that tokens spell from its start.
-fn spelled(tokens: &[Value], given: &str) -> Result<usize, Malformed> {
-    let mut n = 0;
-    for token in tokens {
+/// How much of a text tokens spell from its start, whole characters only: the number of tokens, and of bytes.
+fn spelled(tokens: &[Value], given: &str) -> Result<(usize, usize), Malformed> {
+    let (mut whole, mut n) = ((0, 0), 0);
+    for (index, token) in tokens.iter().enumerate() {
         let bytes = array(token, "bytes")?;
         let same = |(byte, given): (&Value, &u8)| byte.as_u64() == Some(u64::from(*given));
         if !(given.len() >= n + bytes.len() && bytes.iter().zip(&given.as_bytes()[n..]).all(same)) {
             break;
         }
         n += bytes.len();
+        if given.is_char_boundary(n) {
+            whole = (index + 1, n);
+        }
     }
-    if given.is_char_boundary(n) { Ok(n) } else { Err(Malformed::OtherText) }
+    Ok(whole)
 }
 
 fn each_log_prob(tokens: &[Value]) -> Result<Vec<f64>, Malformed> {

@@ -61,7 +61,7 @@ mod retry;
 mod template;
 mod vllm;
 
-pub use client::{Call, HttpClient};
+pub use client::{HttpClient, HttpRequest};
 pub use dialect::{Completion, CompletionRequest, Dialect, ForcedRequest, ForcedText, LogProbStyle, Stop};
 pub use error::{HttpError, Malformed};
 pub use forced::{ForcedTextReward, LogisticHead, Span};

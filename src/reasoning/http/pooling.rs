@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::reasoning::{CallError, RewardModel, RewardScale, ScoreRequest, StepScores};
 
-use super::client::{Call, HttpClient};
+use super::client::{HttpClient, HttpRequest};
 use super::dialect::{array, number};
 use super::error::{HttpError, Malformed};
 use super::template::PromptTemplate;
@@ -50,7 +50,7 @@ impl PoolingReward {
         self
     }
 
-    fn call(&self, request: &ScoreRequest<'_>) -> Result<Call, HttpError> {
+    fn call(&self, request: &ScoreRequest<'_>) -> Result<HttpRequest, HttpError> {
         let mut body = json!({
             "model": self.model,
             "input": self.template.write(request.prefix).ok_or(HttpError::NoPrompt)?,
@@ -60,7 +60,7 @@ impl PoolingReward {
         if let Some(task) = &self.task {
             body["task"] = json!(task);
         }
-        Ok(Call { path: "/pooling", body })
+        Ok(HttpRequest { path: "/pooling", body })
     }
 
     fn read(&self, request: &ScoreRequest<'_>, reply: &Value) -> Result<StepScores, Malformed> {

@@ -2,21 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::client::Call;
+use super::client::HttpRequest;
 use super::dialect::{
     Completion, CompletionRequest, Dialect, ForcedRequest, ForcedText, LogProbStyle, Stop, array, cut, folded, ids, log_prob,
-    number, text,
+    number, spelled, text,
 };
 use super::error::Malformed;
 
 /// vLLM's completion endpoint.
 ///
-/// The prompt is sent as it is, and no start token is added: it must stand in the prompt, as chat templates write it. Every sampler
+/// The prompt is sent as it is, and no start token is added: it must stand in the prompt, as chat templates write it, unlike for
+/// [`LlamaCpp`](super::LlamaCpp), whose server adds it ([`Vllm::add_special_tokens`] does the same here). Every sampler
 /// setting is sent, since a checkpoint's `generation_config.json` may change the defaults. The prior must limit the tokens per step; prompt
-/// and limit together must fit the context, else the text ends there.
+/// and limit together must fit the context, else the text ends there. The order is temperature, min-p, top-k, top-p; that of llama.cpp has
+/// min-p last.
 ///
 /// Given text is scored by echo. The end of text can be scored only if its token's text is known ([`Vllm::end_of_text`]). vLLM reads a
-/// prompt whose log-probabilities are asked for without its prefix cache.
+/// prompt whose log-probabilities are asked for without its prefix cache. The echoed tokens must spell the text: a character that the
+/// tokeniser splits over several tokens (a rare letter, an emoji) comes back as U+FFFD from some versions, and scoring it is an error of
+/// its slot.
+///
+/// vLLM cuts a text behind its stop string, not its last token. Where that token holds more, the log-probability of what it leaves of the
+/// step is asked for as given text. The log-probabilities of the draw cannot be had so: such a step has none if the prior is not the model
+/// itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vllm {
     style: LogProbStyle,
@@ -81,7 +89,7 @@ impl Dialect for Vllm {
         self.max_siblings
     }
 
-    fn complete(&self, request: &CompletionRequest<'_>) -> Call {
+    fn complete(&self, request: &CompletionRequest<'_>) -> HttpRequest {
         let prior = request.prior;
         let mut body = json!({
             "model": prior.model,
@@ -107,7 +115,7 @@ impl Dialect for Vllm {
         if let Some(listed) = request.log_probs {
             body["logprobs"] = json!(listed);
         }
-        Call { path: "/v1/completions", body }
+        HttpRequest { path: "/v1/completions", body }
     }
 
     fn read_completions(&self, request: &CompletionRequest<'_>, reply: &Value) -> Result<Vec<Completion>, Malformed> {
@@ -128,8 +136,8 @@ impl Dialect for Vllm {
         Ok(completions)
     }
 
-    fn force(&self, request: &ForcedRequest<'_>) -> Option<Call> {
-        Some(Call {
+    fn force(&self, request: &ForcedRequest<'_>) -> Option<HttpRequest> {
+        Some(HttpRequest {
             path: "/v1/completions",
             body: json!({
                 "model": request.model,
@@ -201,15 +209,29 @@ impl Vllm {
         {
             written.truncate(written.len() - word.len());
         }
-        let token_ids = choice.get("token_ids").and_then(ids);
-        let (mut log_probs, mut first_top) = (None, Vec::new());
+        let mut token_ids = choice.get("token_ids").and_then(ids);
+        let n_ids = token_ids.as_ref().map(|ids| ids.len() as u64);
+        let full = written.clone() + if let Stop::Text(word) = &stop { word } else { "" };
+        let mut covered = full.len();
+        let (mut log_probs, mut first_top, mut n_values) = (None, Vec::new(), None);
         if request.log_probs.is_some() {
             let reported = choice.get("logprobs").ok_or(Malformed::Field { field: "logprobs", rule: "an object" })?;
             let values = array(reported, "token_logprobs")?.iter().enumerate();
-            let values: Vec<_> =
+            let mut values: Vec<_> =
                 values.map(|(index, value)| log_prob(Some(value), index).map(bounded)).collect::<Result<_, _>>()?;
             if values.is_empty() {
                 return Err(Malformed::Field { field: "token_logprobs", rule: "one entry per token" });
+            }
+            n_values = Some(values.len() as u64);
+            if let Stop::Text(_) = stop {
+                let tokens = array(reported, "tokens")?;
+                if tokens.len() != values.len() {
+                    return Err(Malformed::Count { what: "tokens", expected: values.len(), found: tokens.len() });
+                }
+                // The text is cut behind the stop string, the last token is not.
+                let count;
+                (count, covered) = spelled(tokens.iter().map_while(Value::as_str), &full);
+                values.truncate(count);
             }
             log_probs = Some(values);
             if let Some(listed) = reported.get("top_logprobs").and_then(|top| top.get(0)).and_then(Value::as_object) {
@@ -218,15 +240,17 @@ impl Vllm {
                 }
             }
         }
-        let n_tokens = match (&token_ids, &log_probs) {
-            (Some(ids), _) => ids.len() as u64,
-            (None, Some(log_probs)) => log_probs.len() as u64,
-            (None, None) => {
+        // Without log-probabilities it is not known whether the last token holds more than the stop string.
+        if matches!(stop, Stop::Text(_)) && (n_values.is_none() || covered < full.len()) {
+            token_ids = None;
+        }
+        let n_tokens = match n_ids.or(n_values) {
+            Some(n) => n,
+            None => {
                 let usage = reply.get("usage").ok_or(Malformed::Field { field: "usage", rule: "an object" })?;
                 number(usage, "completion_tokens")?.div_ceil(request.n as u64)
             }
         };
-        let covered = written.len() + if let Stop::Text(word) = &stop { word.len() } else { 0 };
         Ok(Completion { text: written, stop, n_tokens, token_ids, log_probs, first_top, covered, prompt_tokens })
     }
 }

@@ -1,13 +1,15 @@
 //! The sizes of a model.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::error::LlamaError;
 
 /// Sizes and constants of a Llama, as a JSON file states them.
 ///
-/// The names of Hugging Face's `config.json` are read as well (`hidden_size`, `num_hidden_layers` ...), as long as every head has keys and
-/// values of its own.
+/// The names of Hugging Face's `config.json` are read as well (`hidden_size`, `num_hidden_layers` ...), as long as it describes this
+/// architecture: every head has keys and values of its own, d_model / n_heads wide, positions are rotated unscaled, no layer has biases,
+/// and the activation is SiLU.
 ///
 /// ```
 /// use posterity::reasoning::llama::LlamaConfig;
@@ -56,12 +58,45 @@ impl LlamaConfig {
     /// Reads the content of a JSON file.
     ///
     /// # Errors
-    /// [`LlamaError::Undecodable`] for text of another format, [`LlamaError::Config`] for a number out of range.
+    /// [`LlamaError::Undecodable`] for text of another format, [`LlamaError::Config`] for a number out of range,
+    /// [`LlamaError::Unsupported`] for another architecture.
     pub fn from_json(text: &str) -> Result<Self, LlamaError> {
-        let config: Self = serde_json::from_str(text)
-            .map_err(|source| LlamaError::Undecodable { what: "the configuration", source: source.into() })?;
+        let undecodable =
+            |source: serde_json::Error| LlamaError::Undecodable { what: "the configuration", source: source.into() };
+        let config: Self = serde_json::from_str(text).map_err(undecodable)?;
         config.validate()?;
+        config.check_architecture(&serde_json::from_str(text).map_err(undecodable)?)?;
         Ok(config)
+    }
+
+    /// Refuses what Hugging Face's files say of models that are computed in another way.
+    fn check_architecture(&self, file: &Value) -> Result<(), LlamaError> {
+        let is_off = |value: &Value| *value == Value::Bool(false);
+        let is_silu = |value: &Value| matches!(value.as_str(), Some("silu" | "swish"));
+        let is_default = |value: &Value| {
+            let kind = value.get("rope_type").or_else(|| value.get("type"));
+            kind.is_none_or(|kind| kind == "default") && value.get("factor").is_none()
+        };
+        let is_width = |value: &Value| value.as_u64() == Some(self.d_head() as u64);
+        let is_llama = |value: &Value| value == "llama";
+        let is_whole = |value: &Value| value.as_f64() == Some(1.0);
+        let rules: [(&str, &dyn Fn(&Value) -> bool, &str); 9] = [
+            ("model_type", &is_llama, "`llama`"),
+            ("rope_scaling", &is_default, "the default"),
+            ("rope_parameters", &is_default, "the default"),
+            ("partial_rotary_factor", &is_whole, "1"),
+            ("head_dim", &is_width, "d_model / n_heads"),
+            ("attention_bias", &is_off, "false"),
+            ("mlp_bias", &is_off, "false"),
+            ("hidden_act", &is_silu, "`silu`"),
+            ("sliding_window", &|_| false, "none"),
+        ];
+        for (field, holds, supported) in rules {
+            if let Some(value) = file.get(field).filter(|value| !value.is_null() && !holds(value)) {
+                return Err(LlamaError::Unsupported { field, value: value.to_string(), supported });
+            }
+        }
+        Ok(())
     }
 
     /// Width of one head.

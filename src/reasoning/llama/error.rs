@@ -35,6 +35,22 @@ pub enum LlamaError {
         /// What holds for valid values.
         rule: &'static str,
     },
+    /// The configuration is of another architecture: computed as a Llama, the model would be another one.
+    #[error("configuration: {field} is {value}, but only {supported} is supported")]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// The value found, as JSON.
+        value: String,
+        /// What is supported.
+        supported: &'static str,
+    },
+    /// A tensor of the file has no place in the model: computed without it, the model would be another one.
+    #[error("tensor `{tensor}` has no place in the configured model")]
+    UnusedTensor {
+        /// Its name.
+        tensor: String,
+    },
     /// A tensor that the configuration asks for is not in the file.
     #[error("there is no tensor `{tensor}`")]
     MissingTensor {

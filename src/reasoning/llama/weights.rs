@@ -43,6 +43,7 @@ impl Weights {
     pub(super) fn from_safetensors(config: &LlamaConfig, bytes: &[u8]) -> Result<Self, LlamaError> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|source| LlamaError::Undecodable { what: "the safetensors file", source: source.into() })?;
+        check_all_used(config, &file)?;
         let (d, ff) = (config.d_model, config.d_ff);
         let layers = (0..config.n_layers).map(|i| {
             let name = |part: &str| format!("model.layers.{i}.{part}.weight");
@@ -91,6 +92,38 @@ impl Matrix {
     /// `out = x · self` for the rows of `x`.
     pub(super) fn times(&self, x: &[f32], out: &mut [f32]) {
         multiply(x, &self.entries, self.shape, out);
+    }
+}
+
+/// The parts of a layer that have weights.
+const PARTS: [&str; 9] = [
+    "input_layernorm",
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "post_attention_layernorm",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+/// Refuses tensors that would be left out: biases, norms of queries, further layers.
+fn check_all_used(config: &LlamaConfig, file: &SafeTensors<'_>) -> Result<(), LlamaError> {
+    let in_layer = |name: &str| {
+        let (layer, tensor) = name.strip_prefix("model.layers.")?.split_once('.')?;
+        let in_range = layer.parse::<usize>().ok()? < config.n_layers;
+        // Old files state the frequencies of the rotary embedding, which follow from its base.
+        let is_weight = tensor.strip_suffix(".weight").is_some_and(|part| PARTS.contains(&part));
+        Some(in_range && (is_weight || tensor == "self_attn.rotary_emb.inv_freq"))
+    };
+    let used = |name: &str| match name {
+        "model.embed_tokens.weight" | "model.norm.weight" | "lm_head.weight" | "score.weight" => true,
+        _ => in_layer(name).unwrap_or(false),
+    };
+    match file.names().into_iter().find(|name| !used(name)) {
+        Some(tensor) => Err(LlamaError::UnusedTensor { tensor: tensor.to_string() }),
+        None => Ok(()),
     }
 }
 

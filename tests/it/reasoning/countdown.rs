@@ -4,12 +4,13 @@ use posterity::reasoning::countdown::{
     ExactValue, LineError, Operation, Problem, ProblemError, Solver, Split, Wrong, answer, claimed_numbers, is_answer,
     legal_lines, read_line, reward_text,
 };
+use posterity::reasoning::llama::LlamaGenerator;
 use posterity::reasoning::{
-    CallError, ContinuationRequest, ContinuationScore, Extension, Finish, Prefix, RewardModel, SamplingPrior, ScoreRequest, Step,
-    StepGenerator, StepRequest,
+    CallError, ContinuationRequest, ContinuationScore, Extension, Finish, Prefix, RewardModel, SamplingPrior, ScoreRequest,
+    Severity, Step, StepGenerator, StepRequest,
 };
 
-use super::llama::generator;
+use super::llama::{generator, model, tokenizer};
 
 /// All final numbers, by trying every pair in every order on plain lists.
 fn brute_force(left: &[i32], reached: &mut [bool; 100]) {
@@ -261,6 +262,18 @@ fn exact_values_are_sums_over_all_texts() {
     let scores: Vec<Vec<f64>> = exact.score(&requests).into_iter().map(|reply| reply.unwrap().scores).collect();
     assert!((scores[0][0] - value(&[17, 8], 25)).abs() < 1e-12 && scores[0][1] == 1.0);
     assert_eq!((&scores[1][..], &scores[2][..]), (&[0.0][..], &[0.0][..]));
+}
+
+#[test]
+fn a_generator_that_goes_on_after_an_answer_has_no_exact_value() {
+    let made = || LlamaGenerator::new(model("policy"), tokenizer(), SamplingPrior::of_model("policy")).unwrap();
+    let mut open = ExactValue::new(made()).unwrap();
+    let problem = Problem::new(25, vec![26, 9, 8]).unwrap();
+    let error = open.value(&problem.prompt()).unwrap_err();
+    assert!(error.severity() == Severity::Fatal && error.to_string().contains("answer_when(is_answer)"), "{error}");
+    // No solution, or none that the generator writes, is another thing.
+    assert_eq!(open.value(&Problem::new(99, vec![1, 2]).unwrap().prompt()).unwrap(), 0.0);
+    assert!(ExactValue::new(made().answer_when(is_answer)).unwrap().value(&problem.prompt()).unwrap() > 0.0);
 }
 
 #[test]

@@ -211,6 +211,25 @@ fn files_that_do_not_fit_give_typed_errors() {
             matches!(Llama::from_safetensors(change, &bytes), Err(LlamaError::Config { field: found, .. }) if found == field)
         );
     }
+    // A file that holds more than the model would compute with.
+    let shallower = LlamaConfig { n_layers: config().n_layers - 1, ..config() };
+    assert!(
+        matches!(Llama::from_safetensors(shallower, &bytes), Err(LlamaError::UnusedTensor { tensor }) if tensor.contains("layers.2"))
+    );
+    let with_bias = |name: &str| {
+        let n_header = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+        let mut header: Value = serde_json::from_slice(&bytes[8..8 + n_header]).unwrap();
+        let end = bytes.len() - 8 - n_header;
+        header[name] = json!({"dtype": "F16", "shape": [1], "data_offsets": [end, end + 2]});
+        let header = header.to_string().into_bytes();
+        [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + n_header..], &[0, 0]].concat()
+    };
+    let bias = "model.layers.0.self_attn.q_proj.bias";
+    assert!(
+        matches!(Llama::from_safetensors(config(), &with_bias(bias)), Err(LlamaError::UnusedTensor { tensor }) if tensor == bias)
+    );
+    let frequencies = with_bias("model.layers.0.self_attn.rotary_emb.inv_freq");
+    assert!(Llama::from_safetensors(config(), &frequencies).is_ok());
     // A weight that is no number: the file's last two bytes are one in half precision.
     let mut broken = bytes.clone();
     let n = broken.len();

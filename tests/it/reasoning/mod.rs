@@ -12,6 +12,7 @@ mod http;
 mod journal;
 mod lengths;
 mod llama;
+mod llama_config;
 mod metrics;
 mod particle_gibbs;
 mod power_sampling;

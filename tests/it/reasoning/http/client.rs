@@ -3,14 +3,14 @@
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use posterity::reasoning::http::{Call, HttpClient, HttpError, Malformed, RetryPolicy};
+use posterity::reasoning::http::{HttpClient, HttpError, HttpRequest, Malformed, RetryPolicy};
 use posterity::reasoning::{CallError, Severity};
 use serde_json::{Value, json};
 
 use super::fake::{Fake, Reply};
 
-fn calls(n: usize) -> Vec<Call> {
-    (0..n).map(|i| Call { path: "/echo", body: json!({ "i": i, "seed": 7 }) }).collect()
+fn calls(n: usize) -> Vec<HttpRequest> {
+    (0..n).map(|i| HttpRequest { path: "/echo", body: json!({ "i": i, "seed": 7 }) }).collect()
 }
 
 fn one(client: &HttpClient) -> Result<Value, HttpError> {

@@ -121,6 +121,47 @@ fn a_last_token_that_holds_more_than_the_delimiter_is_asked_for_as_a_whole() {
 }
 
 #[test]
+fn what_follows_a_token_that_does_not_fit_is_counted_once() {
+    // The third token is reported as another one: it and all after it are asked for.
+    let mut reply: Value = serde_json::from_str(WORD).expect("JSON");
+    reply["completion_probabilities"][2]["bytes"] = json!([46]);
+    let kept: f64 = (0..2).map(|i| reply["completion_probabilities"][i]["logprob"].as_f64().expect("a number")).sum();
+    let forced = json!({"content": "/14=02,25,13,29\n", "stop_type": "eos", "tokens_predicted": 17, "tokens_evaluated": 3,
+        "completion_probabilities": [
+            {"logprob": -1.5, "bytes": "/14=02,25,13,29".as_bytes()}, {"logprob": -0.5, "bytes": [10]}, {"logprob": -9.0, "bytes": []}]});
+    let server = Fake::script(vec![Reply::ok(reply), Reply::ok(forced)]);
+    let step = one(&mut generator(&server).log_probs(), request(&Prefix::prompt(PROMPT), 7)).step;
+    assert_eq!((step.text.as_str(), step.log_model), ("28/14=02,25,13,29\n", Some(kept - 2.0)));
+    assert_eq!(server.requests()[1].json()["prompt"], format!("{PROMPT}28"));
+}
+
+#[test]
+fn a_step_is_kept_while_the_log_probability_of_its_delimiter_is_not_to_be_had() {
+    let server = Fake::new(|number, request| match (request.body.contains("grammar"), number) {
+        (false, _) => Reply::ok(WORD),
+        (true, 0..8) => Reply::error(500, "no slot"),
+        _ => Reply::ok(DELIMITER),
+    });
+    let n_draws = || server.requests().iter().filter(|request| !request.body.contains("grammar")).count();
+    let mut generator = generator(&server).log_probs();
+    let prefix = Prefix::prompt(PROMPT);
+    let mut failures = 0;
+    let found = loop {
+        match generator.extend(&[request(&prefix, 7)]).pop().expect("one reply") {
+            Ok(found) => break found,
+            Err(error) => assert_eq!(error.severity(), Severity::Transient),
+        }
+        failures += 1;
+    };
+    assert!(failures > 0 && n_draws() == 1, "{failures} {}", n_draws());
+    assert_eq!((found.step.log_model, found.prompt_tokens), (Some(sum(WORD, 0) + sum(DELIMITER, 1)), 1 + 3));
+    // Another seed is another draw, and a step that was handed out is not kept.
+    one(&mut generator, request(&prefix, 8));
+    one(&mut generator, request(&prefix, 7));
+    assert_eq!(n_draws(), 3);
+}
+
+#[test]
 fn log_probabilities_of_a_tempered_draw_are_the_models_only() {
     let server = Fake::script(vec![Reply::ok(LIMIT)]);
     let prior = SamplingPrior { temperature: 0.5, ..SamplingPrior::of_model("policy") };

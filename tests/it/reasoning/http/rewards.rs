@@ -136,6 +136,28 @@ fn a_prefix_without_a_prompt_is_not_sent() {
 }
 
 #[test]
+fn scores_of_a_request_that_failed_are_not_asked_for_again() {
+    let server = Fake::new(|number, request| {
+        // The second step fails as long as the retries last.
+        if request.body.contains("Two") && number < 5 {
+            return Reply::error(500, "gone");
+        }
+        judged_by_vllm(&json!({"+": -0.5, "-": -0.5}))
+    });
+    let client = server.client().concurrency(1).expect("a client");
+    let mut judge = JudgeReward::new(client, Vllm::default(), "judge", PromptTemplate::plain()).expect("a judge");
+    let prefix = prefix();
+    let error = judge.score(&[last(&prefix, 2)]).pop().expect("one reply").expect_err("gone");
+    assert_eq!((error.severity(), server.requests().len()), (Severity::Transient, 5));
+    let scores = judge.score(&[last(&prefix, 2)]).pop().expect("one reply").expect("scores");
+    assert_eq!((scores.scores, scores.calls, scores.tokens), (vec![0.5, 0.5], 2, 20));
+    assert_eq!(server.requests().len(), 6);
+    // What was handed out is not kept.
+    judge.score(&[last(&prefix, 2)]).pop().expect("one reply").expect("scores");
+    assert_eq!(server.requests().len(), 8);
+}
+
+#[test]
 fn llama_cpp_can_judge() {
     let recorded = include_str!("recorded/llama_cpp_judge.json");
     let server = Fake::script(vec![Reply::ok(recorded)]);

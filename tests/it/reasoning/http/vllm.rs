@@ -16,11 +16,15 @@ fn reply(choices: &[Value]) -> Value {
     })
 }
 
+/// A choice of three tokens, which spell its text and a stop string that was left out.
 fn choice(index: usize, text: &str, finish_reason: &str, stop_reason: Value) -> Value {
+    let stop = stop_reason.as_str().filter(|stop| !text.ends_with(stop)).unwrap_or_default();
+    let (first, rest) = text.split_at(1);
+    let (second, third) = rest.split_at(rest.len().min(1));
     json!({
         "index": index, "text": text, "finish_reason": finish_reason, "stop_reason": stop_reason, "token_ids": [9, 8, 7],
-        "logprobs": {"text_offset": [0, 1, 2], "tokens": ["a", "b", "c"], "token_logprobs": [-0.5, -0.25, -1.0],
-                     "top_logprobs": [{"a": -0.5}, {"b": -0.25}, {"c": -1.0}]},
+        "logprobs": {"text_offset": [0, 1, 2], "tokens": [first, second, format!("{third}{stop}")],
+                     "token_logprobs": [-0.5, -0.25, -1.0], "top_logprobs": [{first: -0.5}, {second: -0.25}, {"c": -1.0}]},
         "prompt_logprobs": null, "prompt_token_ids": null,
     })
 }
@@ -53,7 +57,7 @@ fn the_request_says_everything_that_a_checkpoint_might() {
     let found =
         generator.extend(&[StepRequest { max_tokens: Some(300), ..request(&prefix, 7) }]).pop().expect("one").expect("a step");
     // 12 tokens of the prompt, 8 of them in the cache.
-    assert_eq!((found.prompt_tokens, found.step.n_tokens, found.step.token_ids), (4, 3, Some(vec![9, 8, 7])));
+    assert_eq!((found.prompt_tokens, found.step.n_tokens, found.step.token_ids), (4, 3, None));
     let requests = server.requests();
     assert_eq!(requests[0].path, "/v1/completions");
     requests[0].assert_body(
@@ -77,6 +81,31 @@ fn each_end_is_told_and_the_delimiter_stands_once() {
         let step = one(&server(&[choice(0, text, finish_reason, stop_reason)]));
         assert_eq!((step.text.as_str(), step.finish), (expected, finish));
         assert_eq!((step.log_model, step.log_sampling), (Some(-1.75), Some(-1.75)));
+        assert_eq!((step.n_tokens, step.token_ids), (3, Some(vec![9, 8, 7])));
+    }
+}
+
+#[test]
+fn a_last_token_that_holds_more_than_the_stop_string_is_none_of_the_step() {
+    for (last, rest) in [("\n\n\n", "\n\n"), (".\n\nSo", ".\n\n")] {
+        let written = format!("One{rest}");
+        let mut choice = choice(0, &written, "stop", json!("\n\n"));
+        choice["logprobs"]["tokens"] = json!(["O", "ne", last]);
+        let forced = json!({"choices": [{"logprobs": {"tokens": ["Q", "One", rest, "x"], "token_logprobs": [null, -7.0, -3.0, -5.0]}}],
+            "usage": {"prompt_tokens": 3}});
+        let replies = || vec![Reply::ok(reply(&[choice.clone()])), Reply::ok(&forced)];
+        let server = Fake::script(replies());
+        let step = one(&server);
+        assert_eq!((step.text.as_str(), step.n_tokens, step.token_ids), (written.as_str(), 3, None));
+        assert_eq!((step.log_model, step.log_sampling), (Some(-3.75), Some(-3.75)));
+        assert_eq!(server.requests()[1].json()["prompt"], format!("Q{written}"));
+        // What is asked for is the model's own, and of no use beside what is of a tempered draw.
+        let server = Fake::script(replies());
+        let dialect = Vllm::default().log_probs(LogProbStyle::Processed);
+        let prior = SamplingPrior { temperature: 0.8, ..prior() };
+        let mut tempered = ServerGenerator::new(server.client(), dialect, prior).expect("a generator").log_probs();
+        let step = tempered.extend(&[request(&Prefix::prompt("Q"), 7)]).pop().expect("one reply").expect("a step").step;
+        assert_eq!((step.log_model, step.log_sampling, server.requests().len()), (None, None, 1));
     }
 }
 
