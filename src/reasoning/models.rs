@@ -1,6 +1,6 @@
 //! The two models as every method sees them: each call counted, limited by the budget, cached and kept in the journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -113,6 +113,26 @@ impl<'a> Models<'a> {
     /// Number of steps of a prefix that are not scored yet.
     pub(super) fn n_unscored(&self, prefix: &Prefix) -> usize {
         prefix.n_steps() - self.known(prefix).len()
+    }
+
+    /// Checks that the budget covers the scores of what these draws bring, in texts of at most `n_max` steps, and of `texts`: before the
+    /// draws are paid for. What is known already costs nothing, and texts that are the same are scored once.
+    pub(super) fn check_rewards<'p>(
+        &self,
+        draws: &[Draw<'_>],
+        n_max: usize,
+        texts: impl IntoIterator<Item = &'p Prefix>,
+    ) -> Result<(), ReasoningError> {
+        let mut seen = HashSet::new();
+        let mut n_known = |text: &Prefix| if seen.insert(text.key()) { self.n_unscored(text) } else { 0 };
+        let mut n: usize = texts.into_iter().map(&mut n_known).sum();
+        for draw in draws {
+            n += match self.drawn.get(&(draw.prefix.key(), draw.seed, draw.greedy)) {
+                Some(text) => n_known(&text.clone().cut_at(n_max)),
+                None => self.n_unscored(draw.prefix) + 1,
+            };
+        }
+        self.budget.check(Call::Reward, n as u64, &self.ledger).map(drop)
     }
 
     /// Draws one step after each prefix, in one batch; replies are the extended prefixes.

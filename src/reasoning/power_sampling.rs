@@ -285,7 +285,7 @@ impl PowerSampler {
             }
             let seeds: Vec<u64> = open.iter().map(|&i| self.draw_seed(m, i, texts[i].n_steps())).collect();
             let draws: Vec<_> = open.iter().zip(&seeds).map(|(&i, &seed)| Draw::new(&texts[i], seed)).collect();
-            let replies = retry::extend(models, &draws, self.config.max_attempts)?;
+            let replies = retry::extend(models, &draws, self.config.max_attempts, |_, _| ())?;
             for (i, reply) in open.into_iter().zip(replies) {
                 let text = reply.map_err(|source| ReasoningError::Call { call: Call::Generate, index: i, source })?;
                 texts[i] = self.cut(prompt, text);
@@ -315,7 +315,7 @@ impl PowerSampler {
         let mut scores: Vec<Scores> = vec![Scores::from([]); texts.len()];
         if self.config.potential.is_some() {
             let asked: Vec<&Prefix> = texts.iter().collect();
-            let replies = retry::score(models, &asked, self.config.max_attempts)?;
+            let replies = retry::score(models, &asked, self.config.max_attempts, |_, _| ())?;
             for (index, (scores, reply)) in scores.iter_mut().zip(replies).enumerate() {
                 *scores = reply.map_err(|source| ReasoningError::Call { call: Call::Reward, index, source })?;
             }

@@ -194,7 +194,7 @@ impl WithoutReplacement {
         let seed = |i: usize| Stream::keyed(self.config.seed, Purpose::Particle, t as u64, i as u64).next_u64();
         let draws: Vec<_> =
             places.iter().enumerate().map(|(i, &(parent, _))| Draw::new(&kept[parent].particle.prefix, seed(i))).collect();
-        let replies = retry::extend(model.models, &draws, self.config.engine.max_attempts)?;
+        let replies = retry::extend(model.models, &draws, self.config.engine.max_attempts, |_, _| ())?;
         let mut drawn = Vec::with_capacity(replies.len());
         for (slot, ((parent, share), reply)) in places.into_iter().zip(replies).enumerate() {
             match reply {
@@ -217,7 +217,7 @@ impl WithoutReplacement {
         failed: &mut Vec<FailedSlot>,
     ) -> Result<Vec<Candidate>, ReasoningError> {
         let prefixes: Vec<&Prefix> = drawn.iter().map(|candidate| &candidate.particle.prefix).collect();
-        let replies = retry::score(model.models, &prefixes, self.config.engine.max_attempts)?;
+        let replies = retry::score(model.models, &prefixes, self.config.engine.max_attempts, |_, _| ())?;
         let mut weighed = Vec::with_capacity(drawn.len());
         for (candidate, reply) in drawn.into_iter().zip(replies) {
             match reply {
