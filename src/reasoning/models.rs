@@ -454,18 +454,10 @@ fn check_scores(
         let error = ReasoningError::Replies { call: Call::Reward, expected: request.n_last, found: scores.scores.len() };
         return Err(CallError::new(Severity::Slot, error));
     }
-    for &score in &scores.scores {
-        let (holds, scale) = match scale {
-            RewardScale::Probability => ((0.0..=1.0).contains(&score), "probability"),
-            RewardScale::Logit => (!score.is_nan(), "logit"),
-            RewardScale::LogProbability => (score <= 0.0, "log-probability"),
-            RewardScale::Real => (score.is_finite(), "real number"),
-        };
-        if !holds {
-            return Err(CallError::new(Severity::Slot, ReasoningError::Score { index, score, scale }));
-        }
+    match scores.scores.iter().find(|score| !scale.contains(**score)) {
+        Some(&score) => Err(CallError::new(Severity::Slot, ReasoningError::Score { index, score, scale: scale.name() })),
+        None => Ok(scores),
     }
-    Ok(scores)
 }
 
 fn stop_if_fatal(call: Call, failed: &mut HashMap<usize, CallError>) -> Result<(), ReasoningError> {

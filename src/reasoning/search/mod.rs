@@ -191,7 +191,10 @@ impl Search {
             }
         };
         let header = header.target(self.target(&models.sampling_prior().model)).setting("max_steps", self.max_steps);
-        header.setting("potential", self.potential.formula()).setting("is_scored", self.is_scored)
+        header
+            .setting("potential", self.potential.formula())
+            .setting("is_scored", self.is_scored)
+            .setting("drop_failed", self.drop_failed)
     }
 
     /// Checks the settings against a reward model's scale.

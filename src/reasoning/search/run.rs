@@ -85,11 +85,9 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         others: Option<&[(usize, Prefix)]>,
     ) -> Result<Option<Vec<(usize, Prefix)>>, ReasoningError> {
         let Self { search, models, failed, .. } = self;
-        let n_max = self.prompt.n_steps() + search.max_steps;
-        let draws: Vec<_> = parents
-            .iter()
-            .map(|(slot, prefix)| Draw { prefix, seed: draw_seed(search.seed, step, *slot), greedy })
-            .collect();
+        let n_max = self.prompt.n_steps().saturating_add(search.max_steps);
+        let draws: Vec<_> =
+            parents.iter().map(|(slot, prefix)| Draw { prefix, seed: draw_seed(search.seed, step, *slot), greedy }).collect();
         let covered = others.map_or(Ok(()), |others| models.check_rewards(&draws, n_max, others.iter().map(|(_, text)| text)));
         let note = |i: usize, error| failed.push(FailedSlot { step, slot: parents[i].0, call: Call::Generate, error });
         let replies = covered.and_then(|()| retry::extend(models, &draws, search.max_attempts, note));
@@ -128,8 +126,7 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         let slots: Vec<_> = parents.iter().map(|parent| (parent.slot, parent.prefix.clone())).collect();
         let Some(children) = self.extend(step, &slots, false, Some(&[]))? else { return Ok(None) };
         let Some(scored) = self.score(step, &children)? else { return Ok(None) };
-        let candidates: Vec<Candidate> =
-            (0..).zip(scored).map(|(place, (slot, text))| Candidate { slot, place, text }).collect();
+        let candidates: Vec<Candidate> = (0..).zip(scored).map(|(place, (slot, text))| Candidate { slot, place, text }).collect();
         let places: HashMap<usize, u32> = parents.iter().map(|parent| (parent.slot, parent.place)).collect();
         self.record(
             step,

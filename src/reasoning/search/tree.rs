@@ -39,7 +39,8 @@ impl Allocation for Rebase {
         if best == f64::NEG_INFINITY {
             return Vec::new();
         }
-        let mut shares: Vec<f64> = unfinished.iter().map(|candidate| (candidate.text.log_psi - best) / self.temperature).collect();
+        let mut shares: Vec<f64> =
+            unfinished.iter().map(|candidate| (candidate.text.log_psi - best) / self.temperature).collect();
         softmax_in_place(&mut shares);
         let n_all = left as f64;
         let mut parents = Vec::with_capacity(left);
