@@ -115,12 +115,15 @@ impl<'a> Models<'a> {
         prefix.n_steps() - self.known(prefix).len()
     }
 
-    /// Checks that the budget covers the scores of what these draws bring, in texts of at most `n_max` steps, and of `texts`: before the
-    /// draws are paid for. What is known already costs nothing, and texts that are the same are scored once.
+    /// Checks that the budget covers the scores of what these draws bring, and of `texts`, before the draws are paid for. `cut` is what becomes
+    /// of a text after its draw. What is known already costs nothing, and texts that are the same are scored once.
+    ///
+    /// # Errors
+    /// [`ReasoningError::Budget`].
     pub(super) fn check_rewards<'p>(
         &self,
         draws: &[Draw<'_>],
-        n_max: usize,
+        cut: impl Fn(Prefix) -> Prefix,
         texts: impl IntoIterator<Item = &'p Prefix>,
     ) -> Result<(), ReasoningError> {
         let mut seen = HashSet::new();
@@ -128,7 +131,7 @@ impl<'a> Models<'a> {
         let mut n: usize = texts.into_iter().map(&mut n_known).sum();
         for draw in draws {
             n += match self.drawn.get(&(draw.prefix.key(), draw.seed, draw.greedy)) {
-                Some(text) => n_known(&text.clone().cut_at(n_max)),
+                Some(text) => n_known(&cut(text.clone())),
                 None => self.n_unscored(draw.prefix) + 1,
             };
         }

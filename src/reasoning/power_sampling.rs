@@ -315,7 +315,7 @@ impl PowerSampler {
             let seeds: Vec<u64> = open.iter().map(|&i| self.draw_seed(m, i, texts[i].n_steps())).collect();
             let draws: Vec<_> = open.iter().zip(&seeds).map(|(&i, &seed)| Draw::new(&texts[i], seed)).collect();
             if self.config.potential.is_some() {
-                models.check_rewards(&draws, n_max, texts.iter().filter(|text| text.is_finished()))?;
+                models.check_rewards(&draws, |text| text.cut_at(n_max), texts.iter().filter(|text| text.is_finished()))?;
             }
             let replies = retry::extend(models, &draws, self.config.max_attempts, |_, _| ())?;
             for (i, reply) in open.into_iter().zip(replies) {

@@ -201,7 +201,7 @@ impl WithoutReplacement {
         let seed = |i: usize| Stream::keyed(self.config.seed, Purpose::Particle, t as u64, i as u64).next_u64();
         let draws: Vec<_> =
             places.iter().enumerate().map(|(i, &(parent, _))| Draw::new(&kept[parent].particle.prefix, seed(i))).collect();
-        model.models.check_rewards(&draws, model.prompt.n_steps().saturating_add(self.config.max_steps), [])?;
+        model.models.check_rewards(&draws, |text| model.cut(text), [])?;
         let replies = retry::extend(model.models, &draws, self.config.engine.max_attempts, |_, _| ())?;
         let mut drawn = Vec::with_capacity(replies.len());
         for (slot, ((parent, share), reply)) in places.into_iter().zip(replies).enumerate() {

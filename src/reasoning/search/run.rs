@@ -88,7 +88,9 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         let n_max = self.prompt.n_steps().saturating_add(search.max_steps);
         let draws: Vec<_> =
             parents.iter().map(|(slot, prefix)| Draw { prefix, seed: draw_seed(search.seed, step, *slot), greedy }).collect();
-        let covered = others.map_or(Ok(()), |others| models.check_rewards(&draws, n_max, others.iter().map(|(_, text)| text)));
+        let covered = others.map_or(Ok(()), |others| {
+            models.check_rewards(&draws, |text| text.cut_at(n_max), others.iter().map(|(_, text)| text))
+        });
         let note = |i: usize, error| failed.push(FailedSlot { step, slot: parents[i].0, call: Call::Generate, error });
         let replies = covered.and_then(|()| retry::extend(models, &draws, search.max_attempts, note));
         let Some(replies) = self.unless_over_budget(replies)? else { return Ok(None) };
@@ -214,7 +216,8 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     }
 }
 
-/// The seed of a slot's draw, the same at every attempt: another one would make the text depend on what fails.
+/// The seed of a slot's draw, the same at every attempt: with another one, the text would depend on what fails.
 fn draw_seed(seed: u64, step: usize, slot: usize) -> u64 {
-    Stream::keyed(seed, Purpose::Particle, step as u64, slot as u64).next_u64()
+    let base = Stream::keyed(seed, Purpose::Particle, step as u64, slot as u64).next_u64();
+    Stream::keyed(base, Purpose::Particle, 0, 0).next_u64()
 }
