@@ -130,6 +130,7 @@ fn the_spread_of_the_evidence_and_the_bias_of_weighted_means_are_as_computed_bef
         ("product", Potential::product(), 4, 2000, None, Some(0.706)),
         ("product", Potential::product(), 16, 1000, Some(0.303), Some(0.789)),
         ("product", Potential::product(), 64, 250, Some(0.145), Some(0.806)),
+        ("product", Potential::product(), 256, 80, Some(0.068), Some(0.810)),
         ("terminal", Potential::terminal(), 16, 800, Some(0.172), None),
         ("terminal", Potential::terminal(), 64, 200, Some(0.082), None),
     ] {
