@@ -109,6 +109,14 @@ pub enum ReasoningError {
         /// Log-evidence up to the step before.
         log_evidence: f64,
     },
+    /// A Markov chain met no text of positive density.
+    #[error("chain {chain} met no text of positive density in {n_moves} moves")]
+    ZeroDensity {
+        /// The chain.
+        chain: usize,
+        /// Number of its moves.
+        n_moves: u64,
+    },
     /// A model answered with another number of replies than it got requests, or of scores than steps.
     #[error("{call}: {found} replies to {expected} requests")]
     Replies {

@@ -10,13 +10,12 @@
 //! | bring a language model | [`StepGenerator`] |
 //! | bring a reward model | [`RewardModel`] |
 //! | say what scores amount to | [`Potential`] |
-//! | decode by particles | [`Decoder`] |
+//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
 //! | search, or sample and vote | [`Search`] |
 //! | reproduce what others published | [`Preset`] |
 //! | calibrate a reward model | [`Calibration`], [`Calibrated`] |
 //! | measure and compare | [`pass_at_k`], [`paired_t_interval`], [`Reliability`] |
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
-//! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
 //! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |

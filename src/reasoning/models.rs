@@ -1,6 +1,6 @@
 //! The two models as every method sees them: each call counted, limited by the budget, cached and kept in the journal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -113,6 +113,29 @@ impl<'a> Models<'a> {
     /// Number of steps of a prefix that are not scored yet.
     pub(super) fn n_unscored(&self, prefix: &Prefix) -> usize {
         prefix.n_steps() - self.known(prefix).len()
+    }
+
+    /// Checks that the budget covers the scores of what these draws bring, and of `texts`, before the draws are paid for. `cut` is what becomes
+    /// of a text after its draw. What is known already costs nothing, and texts that are the same are scored once.
+    ///
+    /// # Errors
+    /// [`ReasoningError::Budget`].
+    pub(super) fn check_rewards<'p>(
+        &self,
+        draws: &[Draw<'_>],
+        cut: impl Fn(Prefix) -> Prefix,
+        texts: impl IntoIterator<Item = &'p Prefix>,
+    ) -> Result<(), ReasoningError> {
+        let mut seen = HashSet::new();
+        let mut n_known = |text: &Prefix| if seen.insert(text.key()) { self.n_unscored(text) } else { 0 };
+        let mut n: usize = texts.into_iter().map(&mut n_known).sum();
+        for draw in draws {
+            n += match self.drawn.get(&(draw.prefix.key(), draw.seed, draw.greedy)) {
+                Some(text) => n_known(&cut(text.clone())),
+                None => self.n_unscored(draw.prefix) + 1,
+            };
+        }
+        self.budget.check(Call::Reward, n as u64, &self.ledger).map(drop)
     }
 
     /// Draws one step after each prefix, in one batch; replies are the extended prefixes.
@@ -434,18 +457,10 @@ fn check_scores(
         let error = ReasoningError::Replies { call: Call::Reward, expected: request.n_last, found: scores.scores.len() };
         return Err(CallError::new(Severity::Slot, error));
     }
-    for &score in &scores.scores {
-        let (holds, scale) = match scale {
-            RewardScale::Probability => ((0.0..=1.0).contains(&score), "probability"),
-            RewardScale::Logit => (!score.is_nan(), "logit"),
-            RewardScale::LogProbability => (score <= 0.0, "log-probability"),
-            RewardScale::Real => (score.is_finite(), "real number"),
-        };
-        if !holds {
-            return Err(CallError::new(Severity::Slot, ReasoningError::Score { index, score, scale }));
-        }
+    match scores.scores.iter().find(|score| !scale.contains(**score)) {
+        Some(&score) => Err(CallError::new(Severity::Slot, ReasoningError::Score { index, score, scale: scale.name() })),
+        None => Ok(scores),
     }
-    Ok(scores)
 }
 
 fn stop_if_fatal(call: Call, failed: &mut HashMap<usize, CallError>) -> Result<(), ReasoningError> {

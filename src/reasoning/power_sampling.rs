@@ -22,6 +22,7 @@ use rand::rand_core::Rng;
 
 use super::decoder::{Decoded, ForcedEnd, Particle, Stopped};
 use super::error::{Call, ReasoningError};
+use super::jsonl::RunHeader;
 use super::models::{Draw, Models, Scores};
 use super::pool::Pool;
 use super::potential::Potential;
@@ -136,10 +137,10 @@ pub struct PowerDecoded {
     /// The texts after every move that was kept, of all chains, each counting the same. The same text occurs once. There is no evidence, and
     /// no record of single steps.
     pub decoded: Decoded,
-    /// Per chain, its text after each move that was kept.
+    /// Per chain, its text after each move that was kept, from the first text of positive density on.
     pub chains: Vec<Vec<Particle>>,
-    /// Share of all moves that were accepted. Moves to the same text are among them.
-    pub acceptance_rate: f64,
+    /// Share of all moves that were accepted, moves to the same text among them; `None` if the budget did not cover a move.
+    pub acceptance_rate: Option<f64>,
 }
 
 /// Samples p(x)^α; see the [module](self).
@@ -182,7 +183,8 @@ impl PowerSampler {
     ///
     /// # Errors
     /// [`ReasoningError::NoLogProbability`] if the generator does not report both log-probabilities of its steps; an invalid setting; a call
-    /// that failed too often. What was paid for is kept by `models`.
+    /// that failed too often; [`ReasoningError::Score`] for a potential that is no number or infinite; [`ReasoningError::ZeroDensity`] for a
+    /// chain that met no text of positive density. What was paid for is kept by `models`.
     pub fn decode(&self, models: &mut Models<'_>, prompt: &Prefix) -> Result<PowerDecoded, ReasoningError> {
         self.config.validate(models)?;
         let starts = vec![prompt.clone(); self.config.n_chains];
@@ -194,9 +196,11 @@ impl PowerSampler {
     }
 
     /// Goes on from finished texts after the prompt, one per chain, with the log-probabilities of their steps: those of an earlier run, say.
+    /// Moves draw the random numbers that those of [`decode`](Self::decode) draw: use another seed than that run.
     ///
     /// # Errors
-    /// As [`PowerSampler::decode`]; also an invalid setting for texts that are not finished or do not follow the prompt, and
+    /// As [`PowerSampler::decode`]; also an invalid setting for texts that are not finished, do not follow the prompt, are longer than the limit of steps
+    /// or have density zero, and
     /// [`Error::Dimension`](crate::Error::Dimension) for another number of them than of chains.
     pub fn decode_from(
         &self,
@@ -213,12 +217,33 @@ impl PowerSampler {
             let n_steps = start.n_steps();
             let follows = start.first_steps(prompt.n_steps()) == prompt && n_steps > prompt.n_steps();
             check::in_range("starts", n_steps as f64, follows && start.is_finished(), "finished texts after the prompt")?;
+            let is_short = n_steps - prompt.n_steps() <= self.config.max_steps;
+            check::in_range("starts", n_steps as f64, is_short, "texts of at most max_steps steps")?;
         }
         match self.weigh(models, prompt, starts.to_vec()) {
-            Ok(states) => self.run(models, prompt, states),
+            Ok(states) => {
+                for state in &states {
+                    let log_density = state.log_density;
+                    check::in_range("starts", log_density, log_density > f64::NEG_INFINITY, "texts of positive density")?;
+                }
+                self.run(models, prompt, states)
+            }
             Err(ReasoningError::Budget { .. }) => Ok(self.result(models, Chains::new(self.config.n_chains), Stopped::Budget)),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        let config = &self.config;
+        RunHeader::new("power sampling", models, prompt, config.seed)
+            .target(config.target())
+            .setting("n_moves", config.n_moves)
+            .setting("n_burn_in", config.n_burn_in)
+            .setting("n_chains", config.n_chains)
+            .setting("max_steps", config.max_steps)
+            .setting("forced_end", format!("{:?}", config.forced_end))
     }
 
     fn run(&self, models: &mut Models<'_>, prompt: &Prefix, mut states: Vec<State>) -> Result<PowerDecoded, ReasoningError> {
@@ -233,16 +258,19 @@ impl PowerSampler {
                 }
                 Err(error) => return Err(error),
             }
-            chains.n_moves += states.len() as u64;
+            chains.n_moves += 1;
             if m >= self.config.n_burn_in {
                 chains.keep(&states);
             }
         }
-        if chains.is_empty() {
+        if chains.is_empty() && stopped == Stopped::Budget {
             // Better than nothing: where the budget left them.
             chains.keep(&states);
         }
-        Ok(self.result(models, chains, stopped))
+        match chains.texts.iter().position(Vec::is_empty) {
+            Some(chain) if stopped == Stopped::Finished => Err(ReasoningError::ZeroDensity { chain, n_moves: chains.n_moves }),
+            _ => Ok(self.result(models, chains, stopped)),
+        }
     }
 
     /// Moves every chain once; returns how many accepted.
@@ -278,6 +306,7 @@ impl PowerSampler {
         mut texts: Vec<Prefix>,
         m: u64,
     ) -> Result<Vec<Prefix>, ReasoningError> {
+        let n_max = prompt.n_steps().saturating_add(self.config.max_steps);
         loop {
             let open: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_finished()).collect();
             if open.is_empty() {
@@ -285,10 +314,13 @@ impl PowerSampler {
             }
             let seeds: Vec<u64> = open.iter().map(|&i| self.draw_seed(m, i, texts[i].n_steps())).collect();
             let draws: Vec<_> = open.iter().zip(&seeds).map(|(&i, &seed)| Draw::new(&texts[i], seed)).collect();
-            let replies = retry::extend(models, &draws, self.config.max_attempts)?;
+            if self.config.potential.is_some() {
+                models.check_rewards(&draws, |text| text.cut_at(n_max), texts.iter().filter(|text| text.is_finished()))?;
+            }
+            let replies = retry::extend(models, &draws, self.config.max_attempts, |_, _| ())?;
             for (i, reply) in open.into_iter().zip(replies) {
                 let text = reply.map_err(|source| ReasoningError::Call { call: Call::Generate, index: i, source })?;
-                texts[i] = self.cut(prompt, text);
+                texts[i] = text.cut_at(n_max);
             }
         }
     }
@@ -298,31 +330,22 @@ impl PowerSampler {
         Stream::keyed(move_seed, Purpose::Particle, n_steps as u64, 0).next_u64()
     }
 
-    /// A text with its last step ended by the limit of steps, if it has reached that.
-    fn cut(&self, prompt: &Prefix, text: Prefix) -> Prefix {
-        match (text.parent(), text.last_step()) {
-            (Some(parent), Some(step))
-                if step.finish == Finish::Step && text.n_steps() - prompt.n_steps() >= self.config.max_steps =>
-            {
-                parent.extended(Step { finish: Finish::MaxSteps, ..step.clone() })
-            }
-            _ => text,
-        }
-    }
-
     /// Scores finished texts, where there is a potential, and weighs them.
     fn weigh(&self, models: &mut Models<'_>, prompt: &Prefix, texts: Vec<Prefix>) -> Result<Vec<State>, ReasoningError> {
         let mut scores: Vec<Scores> = vec![Scores::from([]); texts.len()];
         if self.config.potential.is_some() {
             let asked: Vec<&Prefix> = texts.iter().collect();
-            let replies = retry::score(models, &asked, self.config.max_attempts)?;
+            let replies = retry::score(models, &asked, self.config.max_attempts, |_, _| ())?;
             for (index, (scores, reply)) in scores.iter_mut().zip(replies).enumerate() {
                 *scores = reply.map_err(|source| ReasoningError::Call { call: Call::Reward, index, source })?;
             }
         }
-        let weighed = texts.into_iter().zip(scores).map(|(prefix, scores)| {
+        let weighed = texts.into_iter().zip(scores).enumerate().map(|(index, (prefix, scores))| {
             let log_psi =
                 self.config.potential.as_ref().map_or(0.0, |potential| potential.log_psi(models.scale(), &scores, true));
+            if !(log_psi < f64::INFINITY) {
+                return Err(ReasoningError::Score { index, score: log_psi, scale: "logarithm of a potential" });
+            }
             let n_steps = prefix.n_steps() - prompt.n_steps();
             let is_rejected = self.config.forced_end == ForcedEnd::Reject && prefix.finish().is_some_and(Finish::is_forced);
             let log_density =
@@ -348,7 +371,9 @@ impl PowerSampler {
             n_dropped: 0,
             stopped,
         };
-        PowerDecoded { decoded, chains: chains.texts, acceptance_rate: chains.n_accepted as f64 / chains.n_moves as f64 }
+        let n_moves = (chains.n_moves * chains.texts.len() as u64) as f64;
+        let acceptance_rate = (chains.n_moves > 0).then(|| chains.n_accepted as f64 / n_moves);
+        PowerDecoded { decoded, chains: chains.texts, acceptance_rate }
     }
 }
 
@@ -356,6 +381,7 @@ impl PowerSampler {
 struct Chains {
     texts: Vec<Vec<Particle>>,
     n_accepted: u64,
+    /// Of each chain.
     n_moves: u64,
 }
 
@@ -369,7 +395,8 @@ impl Chains {
     }
 
     fn keep(&mut self, states: &[State]) {
-        for (chain, state) in self.texts.iter_mut().zip(states) {
+        let has_density = |state: &State| state.log_density > f64::NEG_INFINITY;
+        for (chain, state) in self.texts.iter_mut().zip(states).filter(|(_, state)| has_density(state)) {
             chain.push(state.text.clone());
         }
     }

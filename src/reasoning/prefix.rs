@@ -180,6 +180,16 @@ impl Prefix {
         self.lineage().find(|prefix| prefix.n_steps() <= n).unwrap_or(self)
     }
 
+    /// This text; its last step is ended by the limit if it has `n_max` steps and would go on.
+    pub(super) fn cut_at(self, n_max: usize) -> Self {
+        match (self.parent(), self.last_step()) {
+            (Some(parent), Some(step)) if step.finish == Finish::Step && self.n_steps() >= n_max => {
+                parent.extended(Step { finish: Finish::MaxSteps, ..step.clone() })
+            }
+            _ => self,
+        }
+    }
+
     /// This prefix, its parent, and so on to the prompt.
     pub fn lineage(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |prefix| prefix.parent())

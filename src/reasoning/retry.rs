@@ -4,13 +4,15 @@ use super::error::{CallError, ReasoningError, Severity};
 use super::models::{Draw, Models, Scores};
 use super::prefix::Prefix;
 
-/// One step after each prefix. A slot whose error is transient is asked for again, with the same seed, at most `max_attempts` times in all.
+/// One step after each prefix. A slot whose error is transient is asked for again, with the same seed, at most `max_attempts` times in all;
+/// `note` is told of each such failure and its slot.
 pub(super) fn extend(
     models: &mut Models<'_>,
     draws: &[Draw<'_>],
     max_attempts: u32,
+    note: impl FnMut(usize, CallError),
 ) -> Result<Vec<Result<Prefix, CallError>>, ReasoningError> {
-    repeat(draws, max_attempts, |draws| models.extend(draws))
+    repeat(draws, max_attempts, note, |draws| models.extend(draws))
 }
 
 /// Scores of each prefix, as [`extend`].
@@ -18,8 +20,9 @@ pub(super) fn score(
     models: &mut Models<'_>,
     prefixes: &[&Prefix],
     max_attempts: u32,
+    note: impl FnMut(usize, CallError),
 ) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
-    repeat(prefixes, max_attempts, |prefixes| models.score(prefixes))
+    repeat(prefixes, max_attempts, note, |prefixes| models.score(prefixes))
 }
 
 /// Replies of one kind, per slot.
@@ -28,6 +31,7 @@ type Replies<T> = Vec<Result<T, CallError>>;
 fn repeat<Q: Copy, T>(
     requests: &[Q],
     max_attempts: u32,
+    mut note: impl FnMut(usize, CallError),
     mut call: impl FnMut(&[Q]) -> Result<Replies<T>, ReasoningError>,
 ) -> Result<Replies<T>, ReasoningError> {
     let mut replies = call(requests)?;
@@ -39,7 +43,9 @@ fn repeat<Q: Copy, T>(
         }
         let again: Vec<Q> = waiting.iter().map(|&i| requests[i]).collect();
         for (i, reply) in waiting.into_iter().zip(call(&again)?) {
-            replies[i] = reply;
+            if let Err(error) = std::mem::replace(&mut replies[i], reply) {
+                note(i, error);
+            }
         }
     }
     Ok(replies)

@@ -47,6 +47,29 @@ pub enum RewardScale {
     Real,
 }
 
+impl RewardScale {
+    /// True if a score is on this scale; NaN is on none.
+    #[must_use]
+    pub fn contains(self, score: f64) -> bool {
+        match self {
+            Self::Probability => (0.0..=1.0).contains(&score),
+            Self::Logit => !score.is_nan(),
+            Self::LogProbability => score <= 0.0,
+            Self::Real => score.is_finite(),
+        }
+    }
+
+    /// What a score on it is.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Probability => "probability",
+            Self::Logit => "logit",
+            Self::LogProbability => "log-probability",
+            Self::Real => "real number",
+        }
+    }
+}
+
 /// A request for the scores of a prefix's last steps.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoreRequest<'a> {

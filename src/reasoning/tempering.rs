@@ -16,6 +16,7 @@
 
 use super::decoder::{Decoded, Particle, Stopped};
 use super::error::ReasoningError;
+use super::jsonl::RunHeader;
 use super::models::Models;
 use super::particle_gibbs::{GibbsConfig, Start, Sweeps};
 use super::pool::{Changes, Pool};
@@ -66,7 +67,8 @@ pub struct TemperedDecoded {
     pub decoded: Decoded,
     /// Per chain, its text after each round that was kept. log ψ is that of the chain's own power.
     pub chains: Vec<Vec<Particle>>,
-    /// Per pair of neighbours, the mean probability that an exchange is accepted: near 0, the ladder has a gap there.
+    /// Per pair of neighbours, the mean probability that an exchange is accepted: near 0, the ladder has a gap there. Empty if the budget did
+    /// not cover a round.
     pub swap_rates: Vec<f64>,
     /// Per step, in which share of the first chain's rounds the text up to that step changed, exchanges included.
     pub change_rates: Vec<f64>,
@@ -122,6 +124,9 @@ impl Swaps {
     }
 
     fn rates(&self) -> Vec<f64> {
+        if self.n_rounds == 0 {
+            return Vec::new();
+        }
         self.accepted.iter().map(|sum| sum / self.n_rounds as f64).collect()
     }
 }
@@ -189,6 +194,13 @@ impl TemperedDecoder {
         let texts = pool.normalised();
         let decoded = Decoded { texts, evidence: None, steps: Vec::new(), target, prior, ledger, failed, n_dropped, stopped };
         Ok(TemperedDecoded { decoded, chains, swap_rates: swaps.rates(), change_rates: changes.rates() })
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        let header = self.config.gibbs.header("parallel tempering", models, prompt);
+        header.setting("betas", self.config.betas.clone())
     }
 
     /// The text at which each chain starts; `None` if the budget did not cover them. Leaves the first chain's cloud in `pool` then.

@@ -20,9 +20,10 @@ use std::collections::HashMap;
 use rand::rand_core::Rng;
 
 use super::decoder::{
-    Decoded, DecoderConfig, Evidence, FailedSlot, Particle, StepRecord, Stopped, TextModel, WeightedText, Weighting,
+    Decoded, Decoder, DecoderConfig, Evidence, FailedSlot, Particle, StepRecord, Stopped, TextModel, WeightedText, Weighting,
 };
 use super::error::{Call, ReasoningError};
+use super::jsonl::RunHeader;
 use super::models::{Draw, Models};
 use super::prefix::{Prefix, PrefixKey};
 use super::retry;
@@ -137,6 +138,12 @@ impl WithoutReplacement {
         })
     }
 
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        RunHeader { method: "without replacement".to_owned(), ..Decoder::new(self.config.clone()).header(models, prompt) }
+    }
+
     /// At most N texts, each with its place in the cloud; true if some were left out.
     fn resample(&self, items: &[Item], t: usize) -> Result<(Vec<Item>, bool), ReasoningError> {
         let log_weights: Vec<f64> = items.iter().map(|item| item.log_weight).collect();
@@ -194,7 +201,8 @@ impl WithoutReplacement {
         let seed = |i: usize| Stream::keyed(self.config.seed, Purpose::Particle, t as u64, i as u64).next_u64();
         let draws: Vec<_> =
             places.iter().enumerate().map(|(i, &(parent, _))| Draw::new(&kept[parent].particle.prefix, seed(i))).collect();
-        let replies = retry::extend(model.models, &draws, self.config.engine.max_attempts)?;
+        model.models.check_rewards(&draws, |text| model.cut(text), [])?;
+        let replies = retry::extend(model.models, &draws, self.config.engine.max_attempts, |_, _| ())?;
         let mut drawn = Vec::with_capacity(replies.len());
         for (slot, ((parent, share), reply)) in places.into_iter().zip(replies).enumerate() {
             match reply {
@@ -217,7 +225,7 @@ impl WithoutReplacement {
         failed: &mut Vec<FailedSlot>,
     ) -> Result<Vec<Candidate>, ReasoningError> {
         let prefixes: Vec<&Prefix> = drawn.iter().map(|candidate| &candidate.particle.prefix).collect();
-        let replies = retry::score(model.models, &prefixes, self.config.engine.max_attempts)?;
+        let replies = retry::score(model.models, &prefixes, self.config.engine.max_attempts, |_, _| ())?;
         let mut weighed = Vec::with_capacity(drawn.len());
         for (candidate, reply) in drawn.into_iter().zip(replies) {
             match reply {

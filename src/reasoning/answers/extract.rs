@@ -139,7 +139,7 @@ fn is_minus(before: &[u8]) -> bool {
 }
 
 fn is_part_of_word(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 fn choice(text: &str, n_choices: u8) -> Option<char> {
@@ -179,6 +179,8 @@ mod tests {
             ("3/4 of it", Some("3/4")),
             ("1.5e-3 m", Some("1.5e-3")),
             ("x2 and y_3", None),
+            ("A12", None),
+            ("3 of x25", Some("3")),
             ("-", None),
             ("½ no", None),
         ] {

@@ -49,7 +49,7 @@ pub enum Selector {
     /// The class with the largest sum of weights: for weighted particles, the most probable answer under their target.
     WeightedVote,
     /// The class with the largest sum of ψ, the potential that the method ran with: for [`Potential::last`](crate::reasoning::Potential::last)
-    /// of probabilities, the sum of last scores. Weights do not count.
+    /// of probabilities, the sum of last scores. Weights do not count, and texts that were not scored count 0.
     RewardWeightedVote,
     /// The class of most texts. Weights do not count.
     Majority,
@@ -90,8 +90,9 @@ impl Selector {
         }
     }
 
-    /// Chooses an answer; `None` if no text with a weight above 0 has one.
+    /// Chooses an answer; `None` if no text with a weight above 0 has one, or if the settings are not [valid](Self::validate).
     pub fn select(&self, texts: &[WeightedText], rule: &dyn AnswerRule) -> Option<Selection> {
+        self.validate().ok()?;
         let has_weight = |text: &WeightedText| text.weight > 0.0;
         let answers: Vec<_> = texts.iter().map(|text| if has_weight(text) { rule.answer(&text.prefix) } else { None }).collect();
         let classes = answer_classes(&answers, rule);

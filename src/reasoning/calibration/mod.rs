@@ -97,6 +97,8 @@ enum Map {
 
 impl Calibration {
     /// P = σ(a · logit(score) + b), by maximum likelihood; the logit is that of the score's probability, or the score itself on a real scale.
+    /// Where higher scores came true less often, a is negative: the map then turns their order around, and says so by a falling
+    /// [`probability`](Self::probability).
     ///
     /// # Errors
     /// [`CalibrationError`]: lengths, scores off their scale, equal scores; with [`PlattTargets::Outcomes`] also equal or separable outcomes.
@@ -129,7 +131,7 @@ impl Calibration {
     /// The probability that a score stands for; NaN for a score off its scale.
     #[must_use]
     pub fn probability(&self, score: f64) -> f64 {
-        if !is_on(self.scale, score) {
+        if !self.scale.contains(score) {
             return f64::NAN;
         }
         match &self.map {
@@ -206,15 +208,6 @@ impl<R: RewardModel> RewardModel for Calibrated<R> {
     }
 }
 
-fn is_on(scale: RewardScale, score: f64) -> bool {
-    match scale {
-        RewardScale::Probability => (0.0..=1.0).contains(&score),
-        RewardScale::Logit => !score.is_nan(),
-        RewardScale::LogProbability => score <= 0.0,
-        RewardScale::Real => score.is_finite(),
-    }
-}
-
 /// The log-odds of a score, within ±logit(1 - 1e-9); a real score itself.
 fn log_odds(scale: RewardScale, score: f64) -> f64 {
     let limit = logit(1.0 - 1e-9);
@@ -247,7 +240,7 @@ fn features(
     if scores.is_empty() {
         return Err(CalibrationError::Empty);
     }
-    if let Some(index) = scores.iter().position(|&score| !is_on(scale, score)) {
+    if let Some(index) = scores.iter().position(|&score| !scale.contains(score)) {
         return Err(CalibrationError::Score { index, score: scores[index] });
     }
     Ok(scores.iter().map(|&score| feature(scale, score)).collect())

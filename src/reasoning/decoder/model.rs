@@ -11,7 +11,7 @@ use super::pin::PinnedSteps;
 use crate::math::log_sum_exp;
 use crate::parallel::Threads;
 use crate::reasoning::models::{Draw, Models};
-use crate::reasoning::{Budget, Call, CallError, Finish, Prefix, ReasoningError, Severity, Step};
+use crate::reasoning::{Budget, Call, CallError, Prefix, ReasoningError, Severity};
 use crate::rng::Stream;
 use crate::smc::{Ahead, FeynmanKac, Move, Moved, Plan, Population, Streams, View};
 use crate::weights::{Resample, Status};
@@ -99,14 +99,7 @@ impl<'m, 'a> TextModel<'m, 'a> {
 
     /// A text with its last step ended by the limit of steps, if it has reached that.
     pub(in crate::reasoning) fn cut(&self, prefix: Prefix) -> Prefix {
-        match (prefix.parent(), prefix.last_step()) {
-            (Some(parent), Some(step))
-                if step.finish == Finish::Step && prefix.n_steps() - self.prompt.n_steps() >= self.config.max_steps =>
-            {
-                parent.extended(Step { finish: Finish::MaxSteps, ..step.clone() })
-            }
-            _ => prefix,
-        }
+        prefix.cut_at(self.prompt.n_steps().saturating_add(self.config.max_steps))
     }
 
     /// log G of the last step of a text, after its parent with `log_psi_before`.

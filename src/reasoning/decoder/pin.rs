@@ -16,7 +16,9 @@ use super::config::Base;
 use super::model::TextModel;
 use super::particles::{Particle, Texts};
 use crate::error::{Error, check};
-use crate::reasoning::{Call, ContinuationRequest, ContinuationScore, Finish, Prefix, PrefixKey, ReasoningError, Step};
+use crate::reasoning::{
+    Call, ContinuationRequest, ContinuationScore, Finish, Prefix, PrefixKey, ReasoningError, Scores, Step, retry,
+};
 use crate::smc::Pin;
 use crate::weights::Status;
 
@@ -77,6 +79,15 @@ fn uncut(step: &Step) -> Step {
 }
 
 impl TextModel<'_, '_> {
+    /// Scores of one text, asked for again after transient failures.
+    pub(in crate::reasoning) fn scores(&mut self, text: &Prefix) -> Result<Scores, ReasoningError> {
+        match retry::score(self.models, &[text], self.config.engine.max_attempts, |_, _| ())?.pop() {
+            Some(Ok(scores)) => Ok(scores),
+            Some(Err(source)) => Err(ReasoningError::Call { call: Call::Reward, index: 0, source }),
+            None => Err(ReasoningError::Replies { call: Call::Reward, expected: 1, found: 0 }),
+        }
+    }
+
     /// The density of given steps under the target's language model, and the steps with their log-probabilities.
     fn rescored(&self, steps: &[Step], score: &ContinuationScore) -> (f64, Vec<Step>) {
         let sum = |logs: &[f64]| logs.iter().sum::<f64>();
@@ -143,12 +154,7 @@ impl Pin for TextModel<'_, '_> {
             return Ok((f64::NEG_INFINITY, Status::Frozen));
         };
         let prefix = parent.prefix.extended(step.clone());
-        let reply = self.models.score(&[&prefix])?.pop();
-        let scores = match reply {
-            Some(Ok(scores)) => scores,
-            Some(Err(source)) => return Err(ReasoningError::Call { call: Call::Reward, index: 0, source }),
-            None => return Err(ReasoningError::Replies { call: Call::Reward, expected: 1, found: 0 }),
-        };
+        let scores = self.scores(&prefix)?;
         let particle = self.particle(prefix, scores);
         let log_increment = self.log_increment(&particle, parent.log_psi)?;
         let status = if particle.prefix.is_finished() { Status::Frozen } else { Status::Live };
@@ -200,7 +206,7 @@ impl Pin for TextModel<'_, '_> {
             self.pinned.scored.insert(parent.prefix.key(), steps);
         }
         let texts: Vec<&Prefix> = possible.iter().map(|(.., text)| text).collect();
-        let rewards = self.models.score(&texts)?;
+        let rewards = retry::score(self.models, &texts, self.config.engine.max_attempts, |_, _| ())?;
         for (index, ((parent, slots, log_density, text), reply)) in possible.iter().zip(rewards).enumerate() {
             let scores = reply.map_err(|source| ReasoningError::Call { call: Call::Reward, index, source })?;
             let log_psi = self.particle(text.clone(), scores).log_psi;

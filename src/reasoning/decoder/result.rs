@@ -16,7 +16,7 @@ pub struct WeightedText {
     pub weight: f64,
     /// Scores of its steps, on the reward model's scale.
     pub scores: Vec<f64>,
-    /// log ψ of it.
+    /// log ψ of it; NaN if it was not scored.
     pub log_psi: f64,
 }
 

@@ -24,8 +24,9 @@ mod sweeps;
 
 pub(super) use sweeps::{Start, Sweeps};
 
-use super::decoder::{Decoded, DecoderConfig, Particle, Stopped, Weighting};
+use super::decoder::{Decoded, Decoder, DecoderConfig, Particle, Stopped, Weighting};
 use super::error::{Call, CallError, ReasoningError};
+use super::jsonl::RunHeader;
 use super::models::Models;
 use super::pool::{Changes, Pool};
 use super::prefix::Prefix;
@@ -60,6 +61,13 @@ impl GibbsConfig {
     pub fn ancestor_sampling(mut self, ancestor_sampling: bool) -> Self {
         self.ancestor_sampling = ancestor_sampling;
         self
+    }
+
+    pub(super) fn header(&self, method: &str, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        let header = Decoder::new(self.decoder.clone()).header(models, prompt);
+        let header = RunHeader { method: method.to_owned(), ..header };
+        let header = header.setting("n_sweeps", self.n_sweeps).setting("n_burn_in", self.n_burn_in);
+        header.setting("ancestor_sampling", self.ancestor_sampling)
     }
 
     /// Checks the settings against the models.
@@ -136,12 +144,21 @@ impl GibbsDecoder {
         self.run(models, prompt, None)
     }
 
-    /// Decodes from a finished text after a prompt, such as the last one of an earlier chain or another decoder's best.
+    /// Decodes from a finished text after a prompt, such as the last one of an earlier chain or another decoder's best. Sweeps draw the random
+    /// numbers that those of [`decode`](Self::decode) draw: an earlier chain goes on only under another seed.
+    ///
+    /// A budget that does not cover the text's scores leaves no texts at all; otherwise it is as there.
     ///
     /// # Errors
     /// As [`GibbsDecoder::decode`], and an invalid setting if the text is no finished text after the prompt, or has probability zero.
     pub fn decode_from(&self, models: &mut Models<'_>, prompt: &Prefix, start: &Prefix) -> Result<GibbsDecoded, ReasoningError> {
         self.run(models, prompt, Some(start))
+    }
+
+    /// What a run with these models is, for its [`Journal`](super::Journal) and its [`Trace`](super::Trace).
+    #[must_use]
+    pub fn header(&self, models: &Models<'_>, prompt: &Prefix) -> RunHeader {
+        self.config.header("particle Gibbs", models, prompt)
     }
 
     fn run(&self, models: &mut Models<'_>, prompt: &Prefix, start: Option<&Prefix>) -> Result<GibbsDecoded, ReasoningError> {

@@ -4,9 +4,9 @@ use rand::rand_core::Rng;
 
 use super::GibbsConfig;
 use crate::error::check;
-use crate::reasoning::decoder::{FailedSlot, Particle, TextModel};
+use crate::reasoning::decoder::{FailedSlot, Particle, TextModel, explained};
 use crate::reasoning::pool::Pool;
-use crate::reasoning::{Call, Ledger, Models, Potential, Prefix, ReasoningError};
+use crate::reasoning::{Ledger, Models, Potential, Prefix, ReasoningError};
 use crate::rng::{Purpose, Stream};
 use crate::smc::{ConditionalSmc, PathSampling, SmcError, SweepInfo};
 
@@ -51,17 +51,21 @@ impl<'m, 'a> Sweeps<'m, 'a> {
         let seed = self.sweep_seed(chain, 0);
         let model = self.kernel.model_mut();
         if let Some(prefix) = given {
-            let scores = match model.models.score(&[prefix])?.pop() {
-                Some(Ok(scores)) => scores,
-                Some(Err(source)) => return Err(ReasoningError::Call { call: Call::Reward, index: 0, source }),
-                None => return Err(ReasoningError::Replies { call: Call::Reward, expected: 1, found: 0 }),
+            let scores = match model.scores(prefix) {
+                Ok(scores) => scores,
+                Err(ReasoningError::Budget { .. }) => return Ok(Start::OverBudget),
+                Err(error) => return Err(error),
             };
             let text = model.particle(prefix.clone(), scores);
             let log_weight = model.log_increment(&text, 0.0)?;
             check::in_range("start", log_weight, log_weight > f64::NEG_INFINITY, "a text of positive probability")?;
             return Ok(Start::At(text));
         }
-        let path = self.kernel.first_path(seed)?;
+        let path = match self.kernel.first_path(seed) {
+            Ok(path) => path,
+            Err(SmcError::Model { source: ReasoningError::Budget { .. }, .. }) => None,
+            Err(error) => return Err(self.explained(error)),
+        };
         self.n_dropped += self.kernel.engine().summary().n_killed;
         Ok(match path {
             Some(text) if !self.kernel.model().is_over_budget() => Start::At(text),
@@ -81,7 +85,7 @@ impl<'m, 'a> Sweeps<'m, 'a> {
         let info = match self.kernel.sweep(&mut path, seed) {
             Ok(info) => info,
             Err(SmcError::Model { source: ReasoningError::Budget { .. }, .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(self.explained(error)),
         };
         self.n_dropped += self.kernel.engine().summary().n_killed;
         if self.kernel.model().is_over_budget() {
@@ -105,6 +109,10 @@ impl<'m, 'a> Sweeps<'m, 'a> {
     pub(in crate::reasoning) fn finish(mut self) -> (Ledger, Vec<FailedSlot>, usize) {
         let model = self.kernel.model_mut();
         (model.models.ledger(), model.take_failed(), self.n_dropped)
+    }
+
+    fn explained(&mut self, error: SmcError<ReasoningError>) -> ReasoningError {
+        explained(error, self.kernel.model_mut().take_failed())
     }
 
     fn sweep_seed(&self, chain: u64, sweep: u64) -> u64 {

@@ -21,9 +21,11 @@ pub(super) fn sample(
     // All texts, in order, as they were after the step before.
     let mut slots: Vec<usize> = (0..n_texts).collect();
     open.retain(|(_, text)| !text.is_finished());
-    while !open.is_empty() && run.covers(open.len(), if search.is_scored { open.len() + finished.len() } else { 0 }) {
+    while !open.is_empty() {
+        let to_score = search.is_scored.then_some(finished.as_slice());
+        let Some(children) = run.extend(step + 1, &open, greedy, to_score)? else { break };
         step += 1;
-        let (done, rest) = run.extend(step, &open, greedy)?.into_iter().partition(|(_, text): &(_, Prefix)| text.is_finished());
+        let (done, rest) = children.into_iter().partition(|(_, text): &(_, Prefix)| text.is_finished());
         finished.extend::<Vec<_>>(done);
         open = rest;
         let mut all: Vec<&(usize, Prefix)> = finished.iter().chain(&open).collect();
@@ -36,9 +38,9 @@ pub(super) fn sample(
         run.record(step, false, ancestors, texts, scores);
     }
     finished.sort_by_key(|(slot, _)| *slot);
-    let unscored = |(slot, prefix): (usize, Prefix)| (slot, Particle { prefix, scores: Arc::new([]), log_psi: 0.0 });
-    let mut texts: Vec<(usize, Particle)> =
-        if search.is_scored { run.score(step, &finished)? } else { finished.into_iter().map(unscored).collect() };
+    let unscored = |(slot, prefix): (usize, Prefix)| (slot, Particle { prefix, scores: Arc::new([]), log_psi: f64::NAN });
+    let scored = if search.is_scored { run.score(step, &finished)? } else { None };
+    let mut texts: Vec<(usize, Particle)> = scored.unwrap_or_else(|| finished.into_iter().map(unscored).collect());
     texts.extend(open.into_iter().map(unscored));
     texts.sort_by_key(|(slot, _)| *slot);
     Ok(run.finish(texts.into_iter().map(|(_, text)| text).collect()))

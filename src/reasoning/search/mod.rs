@@ -11,8 +11,8 @@
 //! beam leaves the pool with the score it has: it is not extended, weighed or pruned again.
 //!
 //! None of these estimates an evidence, and only independent texts have a target, the sampling prior itself. Weights are equal: what texts
-//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi)), which selectors use. The records of
-//! steps hold a tree's candidates, or all texts of independent ones; log-evidence is NaN there. Unfinished texts are returned where a budget
+//! are worth is said by ψ ([`WeightedText::log_psi`](super::WeightedText::log_psi), NaN of texts that were not scored), which selectors use.
+//! The records of steps hold a tree's candidates, or all texts of independent ones; log-evidence is NaN there. Unfinished texts are returned where a budget
 //! ran out, and have no answer.
 //!
 //! Sources: N. Stiennon et al. 2020, arXiv:2009.01325 (best-of-N); Y. Li et al. 2022, arXiv:2206.02336 (weighted vote); X. Wang et al. 2022,
@@ -126,7 +126,7 @@ impl Search {
         self
     }
 
-    /// How often a call of a slot that failed transiently is made at most, 3 at first.
+    /// How often a call of a slot that failed transiently is made at most, with the same seed, 3 at first.
     #[must_use]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
@@ -191,7 +191,10 @@ impl Search {
             }
         };
         let header = header.target(self.target(&models.sampling_prior().model)).setting("max_steps", self.max_steps);
-        header.setting("potential", self.potential.formula()).setting("is_scored", self.is_scored)
+        header
+            .setting("potential", self.potential.formula())
+            .setting("is_scored", self.is_scored)
+            .setting("drop_failed", self.drop_failed)
     }
 
     /// Checks the settings against a reward model's scale.
@@ -220,8 +223,8 @@ impl Search {
     /// Searches from a prompt, until every text is finished or the budget does not cover another step.
     ///
     /// # Errors
-    /// [`ReasoningError`]: settings out of range, a model that failed for good, or a budget that does not cover the retry of a failed call.
-    /// What was paid for is kept by `models`.
+    /// [`ReasoningError`]: settings out of range, a model that failed for good, or [`ReasoningError::Degenerate`] where REBASE finds no text
+    /// with a potential above 0. What was paid for is kept by `models`: decoding again with the same `models` goes on where this one stopped.
     pub fn decode(&self, models: &mut Models<'_>, prompt: &Prefix) -> Result<Decoded, ReasoningError> {
         self.validate(models.scale())?;
         match self.strategy {

@@ -7,8 +7,8 @@ use rand::rand_core::Rng;
 use super::Search;
 use crate::reasoning::models::{Draw, Models};
 use crate::reasoning::{
-    Call, CallError, Decoded, FailedSlot, Finish, Particle, Prefix, PrefixKey, ReasoningError, Scores, Severity, Step,
-    StepRecord, Stopped, WeightedText,
+    Call, CallError, Decoded, FailedSlot, Particle, Prefix, PrefixKey, ReasoningError, Scores, StepRecord, Stopped, WeightedText,
+    retry,
 };
 use crate::rng::{Purpose, Stream};
 
@@ -70,47 +70,46 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         }
     }
 
-    /// True if the budget covers a step of `n_draws` generations and `n_scores` scores; if not, the search is over.
-    pub(super) fn covers(&mut self, n_draws: usize, n_scores: usize) -> bool {
-        let (budget, ledger) = (self.models.budget(), self.models.ledger());
-        let is_covered = budget.check(Call::Generate, n_draws as u64, &ledger).is_ok()
-            && budget.check(Call::Reward, n_scores as u64, &ledger).is_ok();
-        if !is_covered {
-            self.stopped = Stopped::Budget;
-        }
-        is_covered
-    }
-
     /// True if the budget did not cover a step.
     pub(super) fn is_over_budget(&self) -> bool {
         self.stopped == Stopped::Budget
     }
 
-    /// Draws one step after each text, by slot: those that failed for good are missing.
+    /// Draws one step after each text, by slot: those that failed for good are missing. `None` if the budget does not cover that, or would
+    /// not cover the scores of what comes out and of `others` (nothing is scored without those): the search is then over.
     pub(super) fn extend(
         &mut self,
         step: usize,
         parents: &[(usize, Prefix)],
         greedy: bool,
-    ) -> Result<Vec<(usize, Prefix)>, ReasoningError> {
-        let seed = self.search.seed;
-        let children = self.insist(step, Call::Generate, parents, |models, parents, attempt| {
-            let draws: Vec<_> = parents
-                .iter()
-                .map(|(slot, prefix)| Draw { prefix, seed: draw_seed(seed, step, *slot, attempt), greedy })
-                .collect();
-            models.extend(&draws)
-        })?;
-        Ok(children.into_iter().map(|(slot, child)| (slot, self.cut(child))).collect())
+        others: Option<&[(usize, Prefix)]>,
+    ) -> Result<Option<Vec<(usize, Prefix)>>, ReasoningError> {
+        let Self { search, models, failed, .. } = self;
+        let n_max = self.prompt.n_steps().saturating_add(search.max_steps);
+        let draws: Vec<_> =
+            parents.iter().map(|(slot, prefix)| Draw { prefix, seed: draw_seed(search.seed, step, *slot), greedy }).collect();
+        let covered = others.map_or(Ok(()), |others| {
+            models.check_rewards(&draws, |text| text.cut_at(n_max), others.iter().map(|(_, text)| text))
+        });
+        let note = |i: usize, error| failed.push(FailedSlot { step, slot: parents[i].0, call: Call::Generate, error });
+        let replies = covered.and_then(|()| retry::extend(models, &draws, search.max_attempts, note));
+        let Some(replies) = self.unless_over_budget(replies)? else { return Ok(None) };
+        let children = self.settle(step, Call::Generate, parents, replies)?;
+        Ok(Some(children.into_iter().map(|(slot, child)| (slot, child.cut_at(n_max))).collect()))
     }
 
-    /// Scores texts, by slot: those that failed for good are missing.
-    pub(super) fn score(&mut self, step: usize, texts: &[(usize, Prefix)]) -> Result<Vec<(usize, Particle)>, ReasoningError> {
-        let scores = self.insist(step, Call::Reward, texts, |models, texts, _| {
-            let prefixes: Vec<_> = texts.iter().map(|(_, prefix)| prefix).collect();
-            models.score(&prefixes)
-        })?;
-        let mut scores: HashMap<usize, Scores> = scores.into_iter().collect();
+    /// Scores texts, by slot: those that failed for good are missing. `None` if the budget does not cover that.
+    pub(super) fn score(
+        &mut self,
+        step: usize,
+        texts: &[(usize, Prefix)],
+    ) -> Result<Option<Vec<(usize, Particle)>>, ReasoningError> {
+        let Self { search, models, failed, .. } = self;
+        let prefixes: Vec<_> = texts.iter().map(|(_, prefix)| prefix).collect();
+        let note = |i: usize, error| failed.push(FailedSlot { step, slot: texts[i].0, call: Call::Reward, error });
+        let replies = retry::score(models, &prefixes, search.max_attempts, note);
+        let Some(replies) = self.unless_over_budget(replies)? else { return Ok(None) };
+        let mut scores: HashMap<usize, Scores> = self.settle(step, Call::Reward, texts, replies)?.into_iter().collect();
         let scale = self.models.scale();
         let mut particles = Vec::with_capacity(texts.len());
         for (slot, prefix) in texts {
@@ -121,15 +120,15 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
             }
             particles.push((*slot, Particle { prefix: prefix.clone(), scores, log_psi }));
         }
-        Ok(particles)
+        Ok(Some(particles))
     }
 
-    /// Draws and scores one step after each parent: those that failed for good are missing.
-    pub(super) fn expand(&mut self, step: usize, parents: &[Parent]) -> Result<Vec<Candidate>, ReasoningError> {
+    /// Draws and scores one step after each parent: those that failed for good are missing. `None` if the budget does not cover that.
+    pub(super) fn expand(&mut self, step: usize, parents: &[Parent]) -> Result<Option<Vec<Candidate>>, ReasoningError> {
         let slots: Vec<_> = parents.iter().map(|parent| (parent.slot, parent.prefix.clone())).collect();
-        let children = self.extend(step, &slots, false)?;
-        let candidates: Vec<Candidate> =
-            (0..).zip(self.score(step, &children)?).map(|(place, (slot, text))| Candidate { slot, place, text }).collect();
+        let Some(children) = self.extend(step, &slots, false, Some(&[]))? else { return Ok(None) };
+        let Some(scored) = self.score(step, &children)? else { return Ok(None) };
+        let candidates: Vec<Candidate> = (0..).zip(scored).map(|(place, (slot, text))| Candidate { slot, place, text }).collect();
         let places: HashMap<usize, u32> = parents.iter().map(|parent| (parent.slot, parent.place)).collect();
         self.record(
             step,
@@ -138,7 +137,7 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
             candidates.iter().map(|candidate| candidate.text.prefix.clone()).collect(),
             candidates.iter().map(|candidate| candidate.text.scores.last().copied().unwrap_or(f64::NAN)).collect(),
         );
-        Ok(candidates)
+        Ok(Some(candidates))
     }
 
     /// Keeps what a step brought.
@@ -162,52 +161,37 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         });
     }
 
-    /// Calls a model for some slots, and again for those that failed transiently.
-    fn insist<T>(
+    /// What a batch brought; `None`, and the end of the search, if the budget did not cover it.
+    fn unless_over_budget<T>(&mut self, result: Result<T, ReasoningError>) -> Result<Option<T>, ReasoningError> {
+        match result {
+            Err(ReasoningError::Budget { .. }) => {
+                self.stopped = Stopped::Budget;
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    /// Replies by slot, without those that failed in every attempt.
+    fn settle<T>(
         &mut self,
         step: usize,
         call: Call,
         slots: &[(usize, Prefix)],
-        mut ask: impl FnMut(&mut Models<'a>, &[(usize, Prefix)], u64) -> Result<Vec<Result<T, CallError>>, ReasoningError>,
+        replies: Vec<Result<T, CallError>>,
     ) -> Result<Vec<(usize, T)>, ReasoningError> {
-        let mut replies: Vec<(usize, T)> = Vec::with_capacity(slots.len());
-        let mut open = slots.to_vec();
-        for attempt in 0..u64::from(self.search.max_attempts) {
-            if open.is_empty() {
-                break;
-            }
-            let is_last = attempt + 1 == u64::from(self.search.max_attempts);
-            let mut again = Vec::new();
-            for ((slot, prefix), reply) in open.iter().zip(ask(self.models, &open, attempt)?) {
-                match reply {
-                    Ok(reply) => replies.push((*slot, reply)),
-                    Err(error) if error.severity() == Severity::Transient && !is_last => {
-                        again.push((*slot, prefix.clone()));
-                        self.failed.push(FailedSlot { step, slot: *slot, call, error });
-                    }
-                    Err(error) if self.search.drop_failed => {
-                        self.n_dropped += 1;
-                        self.failed.push(FailedSlot { step, slot: *slot, call, error });
-                    }
-                    Err(source) => return Err(ReasoningError::Slot { step, slot: *slot, call, source }),
+        let mut settled = Vec::with_capacity(slots.len());
+        for (&(slot, _), reply) in slots.iter().zip(replies) {
+            match reply {
+                Ok(reply) => settled.push((slot, reply)),
+                Err(error) if self.search.drop_failed => {
+                    self.n_dropped += 1;
+                    self.failed.push(FailedSlot { step, slot, call, error });
                 }
+                Err(source) => return Err(ReasoningError::Slot { step, slot, call, source }),
             }
-            open = again;
         }
-        replies.sort_by_key(|(slot, _)| *slot);
-        Ok(replies)
-    }
-
-    /// A text with its last step ended by the limit of steps, if it has reached that.
-    fn cut(&self, prefix: Prefix) -> Prefix {
-        match (prefix.parent(), prefix.last_step()) {
-            (Some(parent), Some(step))
-                if step.finish == Finish::Step && prefix.n_steps() - self.prompt.n_steps() >= self.search.max_steps =>
-            {
-                parent.extended(Step { finish: Finish::MaxSteps, ..step.clone() })
-            }
-            _ => prefix,
-        }
+        Ok(settled)
     }
 
     /// The result: these texts with equal weights.
@@ -232,8 +216,8 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     }
 }
 
-/// The seed of a slot's draw: another one for each attempt.
-fn draw_seed(seed: u64, step: usize, slot: usize, attempt: u64) -> u64 {
+/// The seed of a slot's draw, the same at every attempt: with another one, the text would depend on what fails.
+fn draw_seed(seed: u64, step: usize, slot: usize) -> u64 {
     let base = Stream::keyed(seed, Purpose::Particle, step as u64, slot as u64).next_u64();
-    Stream::keyed(base, Purpose::Particle, attempt, 0).next_u64()
+    Stream::keyed(base, Purpose::Particle, 0, 0).next_u64()
 }

@@ -34,7 +34,13 @@ pub(super) struct Rebase {
 impl Allocation for Rebase {
     fn parents(&self, unfinished: &[Candidate], n_candidates: usize, n_finished: usize) -> Vec<usize> {
         let mut left = n_candidates.saturating_sub(n_finished);
-        let mut shares: Vec<f64> = unfinished.iter().map(|candidate| candidate.text.log_psi / self.temperature).collect();
+        // Relative to the best, which comes first: a small temperature must not make all of them 0.
+        let best = unfinished.first().map_or(f64::NEG_INFINITY, |candidate| candidate.text.log_psi);
+        if best == f64::NEG_INFINITY {
+            return Vec::new();
+        }
+        let mut shares: Vec<f64> =
+            unfinished.iter().map(|candidate| (candidate.text.log_psi - best) / self.temperature).collect();
         softmax_in_place(&mut shares);
         let n_all = left as f64;
         let mut parents = Vec::with_capacity(left);
@@ -62,9 +68,9 @@ pub(super) fn search(
     let n_start = if prompt.is_finished() { 0 } else { n_candidates };
     let mut parents: Vec<Parent> = (0..n_start).map(|slot| Parent::prompt(slot, prompt)).collect();
     let mut step = 0;
-    while !parents.is_empty() && finished.len() < n_candidates && run.covers(parents.len(), parents.len()) {
+    while !parents.is_empty() && finished.len() < n_candidates {
+        let Some(candidates) = run.expand(step + 1, &parents)? else { break };
         step += 1;
-        let candidates = run.expand(step, &parents)?;
         let (done, mut rest): (Vec<_>, Vec<_>) = candidates.into_iter().partition(Candidate::is_finished);
         finished.extend(done);
         best_first(&mut rest);
@@ -73,6 +79,9 @@ pub(super) fn search(
             rest.retain(|candidate| seen.insert(candidate.text.prefix.key()));
         }
         let places = allocation.parents(&rest, n_candidates, finished.len());
+        if places.is_empty() && finished.is_empty() && !rest.is_empty() {
+            return Err(ReasoningError::Degenerate { step, log_evidence: f64::NAN });
+        }
         parents = places.into_iter().enumerate().map(|(slot, place)| rest[place].parent(slot)).collect();
         unfinished = rest;
     }
@@ -99,9 +108,9 @@ pub(super) fn search_apart(
     let mut open: Vec<(usize, Particle)> = Vec::new();
     let mut finished: Vec<(usize, Particle)> = Vec::new();
     let mut step = 0;
-    while !parents.is_empty() && run.covers(parents.len(), parents.len()) {
+    while !parents.is_empty() {
+        let Some(candidates) = run.expand(step + 1, &parents)? else { break };
         step += 1;
-        let candidates = run.expand(step, &parents)?;
         parents.clear();
         open.clear();
         for family in candidates.chunk_by(|a, b| a.slot / width == b.slot / width) {

@@ -1,8 +1,9 @@
 //! What the particle decoder's evidence and its error are worth: perfect potentials, spread, the variance estimate, and no potential at all.
 
 use posterity::reasoning::{
-    Base, CallError, Decoded, Decoder, DecoderConfig, Extension, Finish, Models, Potential, Prefix, RewardModel, RewardScale,
-    SamplingPrior, ScoreRequest, Step, StepGenerator, StepRequest, StepScores, TableModel, TextModel,
+    Answers, Base, CallError, Decoded, Decoder, DecoderConfig, EndRule, Extension, Finish, Models, Potential, Prefix,
+    RewardModel, RewardScale, SamplingPrior, ScoreRequest, Search, Selector, Step, StepGenerator, StepRequest, StepScores,
+    TableModel, TableRow, TextModel,
 };
 use posterity::rng::{Purpose, Stream};
 use posterity::smc::{Smc, SmcConfig, Streams};
@@ -129,6 +130,7 @@ fn the_spread_of_the_evidence_and_the_bias_of_weighted_means_are_as_computed_bef
         ("product", Potential::product(), 4, 2000, None, Some(0.706)),
         ("product", Potential::product(), 16, 1000, Some(0.303), Some(0.789)),
         ("product", Potential::product(), 64, 250, Some(0.145), Some(0.806)),
+        ("product", Potential::product(), 256, 80, Some(0.068), Some(0.810)),
         ("terminal", Potential::terminal(), 16, 800, Some(0.172), None),
         ("terminal", Potential::terminal(), 64, 200, Some(0.082), None),
     ] {
@@ -240,4 +242,62 @@ fn no_reward_and_a_constant_one_are_plain_sampling() {
             }
         }
     }
+}
+
+/// A step a or b and then an answer, with probabilities drawn at random; the truth is drawn as the model would, and scores know it.
+fn riddle(stream: &mut Stream) -> (TableModel, String) {
+    let answers = ["X", "Y", "Z"];
+    let mut row = |symbols: &[&str]| {
+        let p: Vec<f64> = symbols.iter().map(|_| -stream.uniform().ln()).collect();
+        let total: f64 = p.iter().sum();
+        TableRow { next: symbols.iter().zip(&p).map(|(s, p)| ((*s).to_owned(), p / total)).collect(), end: 0.0 }
+    };
+    let transitions =
+        [("", row(&["a", "b"])), ("a", row(&answers)), ("b", row(&answers))].map(|(context, row)| (context.to_owned(), row));
+    let mut table = TableModel {
+        transitions: transitions.into(),
+        end_rule: EndRule::OwnStep,
+        max_steps: 2,
+        unfinished: ["a", "b"].map(|symbol| (symbol.to_owned(), 0.5)).into(),
+        finished: answers.map(|symbol| (symbol.to_owned(), 0.5)).into(),
+        temperature: 1.0,
+    };
+    let exact = table.enumerate(&Potential::none());
+    let u = stream.uniform();
+    let below =
+        |n: usize| answers[..n].iter().map(|answer| exact.mean(|text| f64::from(text.text().ends_with(answer)))).sum::<f64>();
+    let truth = answers[usize::from(u >= below(1)) + usize::from(u >= below(2))].to_owned();
+    for (answer, score) in &mut table.finished {
+        *score = if *answer == truth { 0.6 } else { 0.3 };
+    }
+    (table, truth)
+}
+
+/// The most frequent answer is right most often where the truth is as likely as the model says: its own likelihood can add nothing to that.
+#[test]
+fn the_models_own_likelihood_as_a_reward_gains_nothing_over_voting() {
+    let mut stream = Stream::new(3);
+    let last = Answers::by(|text| text.chars().last().map(String::from));
+    let (mut by_likelihood, mut by_reward) = (Vec::new(), Vec::new());
+    for seed in 0..500 {
+        let (table, truth) = riddle(&mut stream);
+        let is_right = |decoded: &Decoded, selector: Selector| {
+            f64::from(selector.select(&decoded.texts, &last).is_some_and(|choice| choice.answer == truth))
+        };
+        let (mut generator, mut rewards) = (table.clone(), table.clone());
+        let plain = Search::independent(32, seed).without_rewards();
+        let plain = plain.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt("")).unwrap();
+        let majority = is_right(&plain, Selector::Majority);
+        let config = DecoderConfig::new(32, seed).base(Base::Power(2.0)).potential(Potential::none());
+        by_likelihood.push(is_right(&decode(&table, config), Selector::WeightedVote) - majority);
+        by_reward.push(is_right(&decode(&table, DecoderConfig::new(32, seed)), Selector::WeightedVote) - majority);
+    }
+    let z = |gains: &[f64]| {
+        let (mean, sd) = mean_and_sd(gains);
+        mean / (sd / (gains.len() as f64).sqrt())
+    };
+    println!("{} {}", z(&by_likelihood), z(&by_reward));
+    assert!(z(&by_likelihood) < 3.0);
+    // A reward that knows something is seen.
+    assert!(z(&by_reward) > 5.0);
 }

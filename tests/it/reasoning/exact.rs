@@ -68,6 +68,7 @@ fn the_evidence_is_unbiased_at_any_number_of_particles() {
         (16, 0.5, Scheme::Multinomial, 1000),
         (16, 9.0, Scheme::Residual, 1000),
         (64, 0.0, Scheme::Systematic, 300),
+        (256, 0.5, Scheme::Systematic, 80),
     ] {
         let mut ratios = Vec::new();
         for run in 0..runs {

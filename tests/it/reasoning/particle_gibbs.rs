@@ -5,12 +5,15 @@ use std::sync::Arc;
 use posterity::parallel::Threads;
 use posterity::reasoning::{
     Base, Budget, DecoderConfig, ExactTarget, Finish, ForcedEnd, GibbsConfig, GibbsDecoded, GibbsDecoder, Models, Particle,
-    Potential, Prefix, ReasoningError, Step, Stopped, TableModel, TextModel, Texts,
+    Potential, PowerConfig, PowerSampler, Prefix, ReasoningError, RewardModel, Severity, Step, Stopped, TableModel,
+    TemperedDecoder, TemperingConfig, TextModel, Texts, WithoutReplacement,
 };
 use posterity::smc::{Ahead, ConditionalConfig, ConditionalSmc, FeynmanKac, Move, Moved, PathSampling, Pin, Plan, Streams, View};
 use posterity::weights::{Scheme, Status};
 
 use super::exact::markov;
+use super::faults::Generator;
+use super::flaky::Flaky;
 
 /// AA, AB, BA, BB.
 type Law = [f64; 4];
@@ -356,12 +359,62 @@ fn a_budget_ends_the_chain_between_sweeps() {
             assert_eq!(gibbs.chain.is_empty(), limit < 300, "{limit}: {}", gibbs.chain.len());
         }
     }
-    let (mut generator, mut rewards) = (table.clone(), table);
-    let budget = Budget { reward_calls: Some(60), ..Budget::default() };
-    let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
-    let config = GibbsConfig::new(DecoderConfig::new(8, 3).potential(Potential::product()), 1000).ancestor_sampling(true);
-    let gibbs = GibbsDecoder::new(config).decode(&mut models, &Prefix::prompt("")).unwrap();
-    assert!(gibbs.decoded.ledger.reward_calls <= 60);
+    // Enough to enter each of the first steps, whatever it covers there.
+    for limit in 0..40 {
+        for start in [None, Some(text("GG"))] {
+            let (mut generator, mut rewards) = (table.clone(), table.clone());
+            let budget = Budget { reward_calls: Some(limit), ..Budget::default() };
+            let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
+            let config = GibbsConfig::new(DecoderConfig::new(8, 3).potential(Potential::product()), 1000).ancestor_sampling(true);
+            let (gibbs, prompt) = (GibbsDecoder::new(config), Prefix::prompt(""));
+            let gibbs = match start {
+                None => gibbs.decode(&mut models, &prompt),
+                Some(start) => gibbs.decode_from(&mut models, &prompt, &start),
+            };
+            let gibbs = gibbs.unwrap();
+            assert!(gibbs.decoded.ledger.reward_calls <= limit);
+        }
+    }
+}
+
+#[test]
+fn outages_of_the_reward_model_change_nothing() {
+    for ancestor_sampling in [false, true] {
+        let chain = |rewards: &mut dyn RewardModel| {
+            let mut generator = Generator::sound(markov());
+            let mut models = Models::new(&mut generator, rewards);
+            let decoder = DecoderConfig::new(8, 3).potential(Potential::product());
+            let config = GibbsConfig::new(decoder, 20).ancestor_sampling(ancestor_sampling);
+            let gibbs = GibbsDecoder::new(config).decode_from(&mut models, &Prefix::prompt(""), &text("GG")).unwrap();
+            let texts: Vec<_> = gibbs.chain.into_iter().map(|text| text.prefix).collect();
+            (texts, models.ledger().failed)
+        };
+        let (calm, flaky) = (chain(&mut markov()), chain(&mut Flaky::new(&markov(), Severity::Transient)));
+        assert_eq!(calm.0, flaky.0);
+        assert!(calm.1 == 0 && flaky.1 > 5, "{}", flaky.1);
+    }
+}
+
+#[test]
+fn headers_name_the_method_and_its_target() {
+    let (mut generator, mut rewards) = (markov(), markov());
+    let models = Models::new(&mut generator, &mut rewards);
+    let prompt = Prefix::prompt("?");
+    let decoder = || DecoderConfig::new(4, 9).potential(Potential::product());
+    let gibbs = || GibbsConfig::new(decoder(), 7).burn_in(3);
+    let headers = [
+        GibbsDecoder::new(gibbs()).header(&models, &prompt),
+        TemperedDecoder::new(TemperingConfig::new(gibbs(), [1.0, 0.5])).header(&models, &prompt),
+        PowerSampler::new(PowerConfig::new(2.0, 7, 9).potential(Potential::product())).header(&models, &prompt),
+        WithoutReplacement::new(decoder()).header(&models, &prompt),
+    ];
+    let methods: std::collections::BTreeSet<_> = headers.iter().map(|header| header.method.as_str()).collect();
+    assert_eq!(methods.len(), 4);
+    for header in &headers {
+        assert!(header.target.ends_with("prod_t r_t") && header.seed == 9 && header.prompt == "?", "{header:?}");
+    }
+    assert_eq!(headers[1].settings["betas"].to_string(), "[1.0,0.5]");
+    assert_eq!(headers[1].settings["n_burn_in"], 3);
 }
 
 #[test]

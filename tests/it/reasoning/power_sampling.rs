@@ -209,11 +209,11 @@ fn two_steps_at_the_square_of_their_probabilities() {
     let sampled = sample(&two_steps(), PowerConfig::new(2.0, n / 4, 3).n_chains(4).burn_in(20), Budget::default());
     for (text, p) in texts.iter().zip(power) {
         let found = sampled.decoded.mean(|x| f64::from(x.written() == *text));
-        println!("{text} {found} {p} {}", sampled.acceptance_rate);
+        println!("{text} {found} {p} {:?}", sampled.acceptance_rate);
         // Acceptances are above 1/2, so draws are worth a third of independent ones at least; 4.5 standard errors.
         assert!((found - p).abs() < 4.5 * (3.0 * p * (1.0 - p) / n as f64).sqrt(), "{text} {found} {p}");
     }
-    assert!(sampled.acceptance_rate > 0.5);
+    assert!(sampled.acceptance_rate.is_some_and(|rate| rate > 0.5));
     assert_eq!(sampled.decoded.ledger.reward_calls, 0);
     // The same target by particles.
     let mut ratios = Vec::new();
@@ -257,7 +257,12 @@ fn budgets_cuts_and_bad_input() {
         assert_eq!(sampled.decoded.stopped, Stopped::Budget);
         assert!(sampled.decoded.ledger.generations <= limit);
         assert!(sampled.chains.iter().flatten().all(|text| text.prefix.is_finished()));
+        assert_eq!(sampled.acceptance_rate.is_some(), limit == 200);
     }
+    // No text is paid for whose scores are not covered.
+    let budget = Budget { reward_calls: Some(8), ..Budget::default() };
+    let sampled = sample(&table(), PowerConfig::new(4.0, 10_000, 1).n_chains(9).potential(Potential::last()), budget);
+    assert_eq!((sampled.decoded.stopped, sampled.decoded.ledger.generations), (Stopped::Budget, 0));
     let cut = sample(&table(), PowerConfig::new(1.0, 200, 1).max_steps(2), Budget::default());
     assert!(cut.chains[0].iter().all(|text| text.prefix.n_steps() <= 2));
     assert!(cut.chains[0].iter().any(|text| text.prefix.finish() == Some(Finish::MaxSteps)));
@@ -276,6 +281,9 @@ fn budgets_cuts_and_bad_input() {
     for starts in [vec![], vec![Prefix::prompt("")], vec![Prefix::prompt("q").extended(Step::new("a", Finish::Eos))]] {
         assert!(matches!(decode(PowerConfig::new(1.0, 1, 0), Some(starts)), Err(ReasoningError::Setting(_))));
     }
+    let long = |max_steps: usize| decode(PowerConfig::new(1.0, 1, 0).max_steps(max_steps), Some(vec![prefix(&texts(1.0)[0])]));
+    let n_steps = texts(1.0)[0].symbols.len();
+    assert!(long(n_steps).is_ok() && matches!(long(n_steps - 1), Err(ReasoningError::Setting(_))));
     let (mut generator, mut rewards) = (Silent(table()), table());
     let result = PowerSampler::new(PowerConfig::new(2.0, 1, 0))
         .decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""));
@@ -292,5 +300,30 @@ fn outages_change_nothing() {
     assert!(flaky.decoded.ledger.failed > 10);
     for (calm, flaky) in calm.chains.iter().flatten().zip(flaky.chains.iter().flatten()) {
         assert_eq!(calm.prefix, flaky.prefix);
+    }
+}
+
+#[test]
+fn texts_of_density_zero_are_no_samples() {
+    let decode = |potential: Potential, starts: Option<&Text>| {
+        let (mut generator, mut rewards) = (table(), table());
+        let mut models = Models::new(&mut generator, &mut rewards);
+        let sampler = PowerSampler::new(PowerConfig::new(1.0, 50, 3).n_chains(4).potential(potential));
+        match starts {
+            None => sampler.decode(&mut models, &Prefix::prompt("")),
+            Some(start) => sampler.decode_from(&mut models, &Prefix::prompt(""), &vec![prefix(start); 4]),
+        }
+    };
+    // Texts of three steps only: a third of those drawn.
+    let three = || Potential::custom("n = 3", |scores, _| if scores.len() == 3 { 0.0 } else { f64::NEG_INFINITY });
+    let sampled = decode(three(), None).unwrap();
+    assert!(sampled.decoded.texts.iter().all(|text| text.prefix.n_steps() == 3));
+    assert!(sampled.chains.iter().all(|chain| !chain.is_empty()));
+    let none = || Potential::custom("0", |_, _| f64::NEG_INFINITY);
+    assert!(matches!(decode(none(), None), Err(ReasoningError::ZeroDensity { chain: 0, n_moves: 50 })));
+    assert!(matches!(decode(none(), Some(&texts(1.0)[0])), Err(ReasoningError::Setting(_))));
+    for value in [f64::NAN, f64::INFINITY] {
+        let result = decode(Potential::custom("no number", move |_, _| value), None);
+        assert!(matches!(result, Err(ReasoningError::Score { index: 0, .. })), "{result:?}");
     }
 }

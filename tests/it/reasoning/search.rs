@@ -8,6 +8,7 @@ use posterity::reasoning::{
 };
 
 use super::exact::markov;
+use super::flaky::Flaky;
 
 fn run(search: &Search, budget: Budget) -> Decoded {
     let table = markov();
@@ -300,4 +301,80 @@ fn finished_prompts_and_settings_out_of_range() {
         let result = search.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""));
         assert!(matches!(result, Err(ReasoningError::Setting(Error::InvalidSetting { .. }))), "{search:?}");
     }
+}
+
+/// Best-of-N pays for the scores of its texts last: they are set aside before another step is paid for.
+#[test]
+fn a_budget_of_rewards_covers_the_texts_that_were_drawn_under_it() {
+    for limit in [16, 20, 30, 40, 1000] {
+        for search in all(16, 4, 3) {
+            let decoded = run(&search, Budget { reward_calls: Some(limit), ..Budget::default() });
+            let whole = run(&search, Budget::default()).ledger.reward_calls;
+            assert!(decoded.stopped == Stopped::Budget || whole <= limit, "{}", decoded.target);
+            assert!(decoded.stopped == Stopped::Finished || limit < 1000, "{}", decoded.target);
+            assert!(decoded.ledger.reward_calls <= limit && decoded.ledger.generations >= 16);
+            let mut finished = decoded.texts.iter().filter(|text| text.prefix.is_finished());
+            assert!(finished.all(|text| text.scores.len() == text.prefix.n_steps() && text.log_psi < 0.0));
+        }
+    }
+}
+
+/// What the models hold costs nothing: a budget that covered a run covers it again.
+#[test]
+fn a_run_that_was_paid_for_can_be_made_again_at_no_cost() {
+    for search in all(16, 4, 3).into_iter().chain(all(16, 4, 3).map(|search| search.max_steps(2))) {
+        let ledger = run(&search, Budget::default()).ledger;
+        let budget =
+            Budget { generations: Some(ledger.generations), reward_calls: Some(ledger.reward_calls + 32), ..Budget::default() };
+        let (mut generator, mut rewards) = (markov(), markov());
+        let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
+        let first = search.decode(&mut models, &Prefix::prompt("")).unwrap();
+        let again = search.decode(&mut models, &Prefix::prompt("")).unwrap();
+        assert_eq!((first.stopped, again.stopped), (Stopped::Finished, Stopped::Finished), "{}", first.target);
+        assert_eq!(first.ledger.reward_calls, again.ledger.reward_calls);
+        assert!(first.texts.iter().zip(&again.texts).all(|(a, b)| a.prefix == b.prefix));
+    }
+}
+
+#[test]
+fn outages_change_nothing() {
+    for search in all(16, 4, 3) {
+        let calm = run(&search, Budget::default());
+        let (mut generator, mut rewards) =
+            (Flaky::new(&markov(), Severity::Transient), Flaky::new(&markov(), Severity::Transient));
+        let flaky = search.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt("")).unwrap();
+        assert!(flaky.failed.len() > 3 && flaky.n_dropped == 0);
+        assert_eq!(calm.texts.len(), flaky.texts.len());
+        assert!(calm.texts.iter().zip(&flaky.texts).all(|(a, b)| a.prefix == b.prefix && a.scores == b.scores));
+    }
+}
+
+#[test]
+fn texts_without_scores_have_no_share_in_a_vote_by_rewards() {
+    let decoded = run(&Search::independent(16, 3), Budget::generations(40));
+    let unfinished = decoded.texts.iter().filter(|text| !text.prefix.is_finished());
+    assert!(unfinished.clone().count() > 0 && unfinished.clone().all(|text| text.log_psi.is_nan()));
+    let finished: Vec<_> = decoded.texts.iter().filter(|text| text.prefix.is_finished()).cloned().collect();
+    let vote =
+        |texts: &[posterity::reasoning::WeightedText]| Selector::RewardWeightedVote.select(texts, &Answers::last_line()).unwrap();
+    assert_eq!(vote(&decoded.texts).share, vote(&finished).share);
+}
+
+#[test]
+fn where_all_potentials_are_zero_rebase_has_nothing_to_share_out_by() {
+    let worthless = || Potential::custom("0", |_, _| f64::NEG_INFINITY);
+    let decode = |search: Search| {
+        let (mut generator, mut rewards) = (markov(), markov());
+        search.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""))
+    };
+    let unfinished_only = || Potential::custom("0 until the end", |_, finished| if finished { 0.0 } else { f64::NEG_INFINITY });
+    // Steps of the first draw end by chance: with two of them, some seed has no finished text.
+    assert!((0..9).any(|seed| {
+        matches!(decode(Search::rebase(2, 0.2, seed).potential(worthless())), Err(ReasoningError::Degenerate { step: 1, .. }))
+    }));
+    let ended = decode(Search::rebase(64, 0.2, 1).potential(unfinished_only())).unwrap();
+    assert!(!ended.texts.is_empty() && ended.texts.iter().all(|text| text.prefix.n_steps() == 1));
+    // A tiny temperature keeps to the best.
+    let cold = decode(Search::rebase(16, 1e-320, 1)).unwrap();
+    assert!(!cold.texts.is_empty() && cold.stopped == Stopped::Finished);
 }

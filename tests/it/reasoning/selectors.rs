@@ -118,6 +118,7 @@ fn what_has_no_weight_no_end_or_no_score_is_not_chosen() {
     let low = WeightedText { scores: vec![f64::NEG_INFINITY], ..good.clone() };
     assert_eq!(Selector::MaxReward.select(&[low, good], &rule).unwrap().index, 1);
     assert!(Selector::BestOfMajority { threshold: f64::NAN }.validate().is_err());
+    assert!(Selector::BestOfMajority { threshold: f64::NAN }.select(&texts, &rule).is_none());
     assert!(Selector::BestOfMajority { threshold: 0.3 }.validate().is_ok());
 }
 

@@ -96,6 +96,7 @@ fn budgets_and_bad_ladders() {
         assert_eq!(tempered.decoded.stopped, Stopped::Budget);
         assert!(tempered.decoded.ledger.generations <= limit && !tempered.decoded.texts.is_empty());
         assert_eq!(tempered.chains[0].len(), tempered.chains[1].len());
+        assert!(tempered.swap_rates.iter().all(|rate| (0.0..=1.0).contains(rate)));
     }
     for betas in [vec![], vec![0.5], vec![1.0, 1.0], vec![1.0, -0.1], vec![1.0, f64::NAN], vec![f64::NAN]] {
         assert!(matches!(run(10, &betas, Budget::default()), Err(ReasoningError::Setting(_))), "{betas:?}");

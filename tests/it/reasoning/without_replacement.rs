@@ -162,6 +162,10 @@ fn budgets_and_impossible_targets() {
         assert_eq!(decoded.stopped, Stopped::Budget);
         assert!(decoded.ledger.generations <= limit && !decoded.texts.is_empty());
     }
+    // No step is paid for whose scores are not covered.
+    let budget = Budget { reward_calls: Some(7), ..Budget::default() };
+    let decoded = decode(&markov(), DecoderConfig::new(4, 1).n_candidates(2), budget).unwrap();
+    assert_eq!((decoded.stopped, decoded.ledger.generations), (Stopped::Budget, 0));
     let impossible = DecoderConfig::new(4, 1).potential(Potential::custom("0", |_, _| f64::NEG_INFINITY));
     assert!(decode(&markov(), impossible, Budget::default()).is_err());
     let not_a_number = DecoderConfig::new(4, 1).potential(Potential::custom("nan", |_, _| f64::NAN));
