@@ -1,10 +1,13 @@
 //! Batches of calls, made again for the slots that failed for now.
 
 use super::error::{CallError, ReasoningError, Severity};
+use super::generator::{ContinuationRequest, ContinuationScore};
 use super::models::{Draw, Models, Scores};
 use super::prefix::Prefix;
 
-/// One step after each prefix. A slot whose error is transient is asked for again, with the same seed, at most `max_attempts` times in all.
+/// One step after each prefix. A slot whose error is transient is asked for again, at most `max_attempts` times in all.
+///
+/// The seed stays: a draw is that of its seed, whenever the model answers. With a new one, what is drawn would be conditional on not failing.
 pub(super) fn extend(
     models: &mut Models<'_>,
     draws: &[Draw<'_>],
@@ -20,6 +23,15 @@ pub(super) fn score(
     max_attempts: u32,
 ) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
     repeat(prefixes, max_attempts, |prefixes| models.score(prefixes))
+}
+
+/// Log-probabilities of given steps, as [`extend`].
+pub(super) fn score_steps(
+    models: &mut Models<'_>,
+    requests: &[ContinuationRequest<'_>],
+    max_attempts: u32,
+) -> Result<Vec<Result<ContinuationScore, CallError>>, ReasoningError> {
+    repeat(requests, max_attempts, |requests| models.score_steps(requests))
 }
 
 /// Replies of one kind, per slot.

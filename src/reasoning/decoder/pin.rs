@@ -16,6 +16,7 @@ use super::config::Base;
 use super::model::TextModel;
 use super::particles::{Particle, Texts};
 use crate::error::{Error, check};
+use crate::reasoning::retry;
 use crate::reasoning::{Call, ContinuationRequest, ContinuationScore, Finish, Prefix, PrefixKey, ReasoningError, Step};
 use crate::smc::Pin;
 use crate::weights::Status;
@@ -188,12 +189,13 @@ impl Pin for TextModel<'_, '_> {
         let asked: Vec<&Step> = asked.iter().collect();
         let requests: Vec<_> =
             groups.iter().map(|(parent, _)| ContinuationRequest { prefix: &parent.prefix, steps: &asked }).collect();
-        let scores = self.models.score_steps(&requests)?;
+        let scores = retry::score_steps(self.models, &requests, self.config.engine.max_attempts)?;
         self.pinned.scored.clear();
         self.pinned.scored_at = t;
         let mut possible = Vec::new();
-        for ((parent, slots), score) in groups.iter().zip(&scores) {
-            let (log_density, steps) = self.rescored(&steps, score);
+        for (index, ((parent, slots), score)) in groups.iter().zip(scores).enumerate() {
+            let score = score.map_err(|source| ReasoningError::Call { call: Call::Score, index, source })?;
+            let (log_density, steps) = self.rescored(&steps, &score);
             if log_density > f64::NEG_INFINITY {
                 possible.push((*parent, slots, log_density, parent.prefix.extended_by(&steps)));
             }

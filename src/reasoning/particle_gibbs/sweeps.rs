@@ -61,7 +61,10 @@ impl<'m, 'a> Sweeps<'m, 'a> {
             check::in_range("start", log_weight, log_weight > f64::NEG_INFINITY, "a text of positive probability")?;
             return Ok(Start::At(text));
         }
-        let path = self.kernel.first_path(seed)?;
+        let path = match self.kernel.first_path(seed) {
+            Err(SmcError::Model { source: ReasoningError::Budget { .. }, .. }) => return Ok(Start::OverBudget),
+            path => path?,
+        };
         self.n_dropped += self.kernel.engine().summary().n_killed;
         Ok(match path {
             Some(text) if !self.kernel.model().is_over_budget() => Start::At(text),

@@ -94,10 +94,10 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         greedy: bool,
     ) -> Result<Vec<(usize, Prefix)>, ReasoningError> {
         let seed = self.search.seed;
-        let children = self.insist(step, Call::Generate, parents, |models, parents, attempt| {
+        let children = self.insist(step, Call::Generate, parents, |models, parents| {
             let draws: Vec<_> = parents
                 .iter()
-                .map(|(slot, prefix)| Draw { prefix, seed: draw_seed(seed, step, *slot, attempt), greedy })
+                .map(|(slot, prefix)| Draw { prefix, seed: draw_seed(seed, step, *slot), greedy })
                 .collect();
             models.extend(&draws)
         })?;
@@ -106,7 +106,7 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
 
     /// Scores texts, by slot: those that failed for good are missing.
     pub(super) fn score(&mut self, step: usize, texts: &[(usize, Prefix)]) -> Result<Vec<(usize, Particle)>, ReasoningError> {
-        let scores = self.insist(step, Call::Reward, texts, |models, texts, _| {
+        let scores = self.insist(step, Call::Reward, texts, |models, texts| {
             let prefixes: Vec<_> = texts.iter().map(|(_, prefix)| prefix).collect();
             models.score(&prefixes)
         })?;
@@ -168,17 +168,17 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
         step: usize,
         call: Call,
         slots: &[(usize, Prefix)],
-        mut ask: impl FnMut(&mut Models<'a>, &[(usize, Prefix)], u64) -> Result<Vec<Result<T, CallError>>, ReasoningError>,
+        mut ask: impl FnMut(&mut Models<'a>, &[(usize, Prefix)]) -> Result<Vec<Result<T, CallError>>, ReasoningError>,
     ) -> Result<Vec<(usize, T)>, ReasoningError> {
         let mut replies: Vec<(usize, T)> = Vec::with_capacity(slots.len());
         let mut open = slots.to_vec();
-        for attempt in 0..u64::from(self.search.max_attempts) {
+        for attempt in 1..=self.search.max_attempts {
             if open.is_empty() {
                 break;
             }
-            let is_last = attempt + 1 == u64::from(self.search.max_attempts);
+            let is_last = attempt == self.search.max_attempts;
             let mut again = Vec::new();
-            for ((slot, prefix), reply) in open.iter().zip(ask(self.models, &open, attempt)?) {
+            for ((slot, prefix), reply) in open.iter().zip(ask(self.models, &open)?) {
                 match reply {
                     Ok(reply) => replies.push((*slot, reply)),
                     Err(error) if error.severity() == Severity::Transient && !is_last => {
@@ -232,8 +232,8 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     }
 }
 
-/// The seed of a slot's draw: another one for each attempt.
-fn draw_seed(seed: u64, step: usize, slot: usize, attempt: u64) -> u64 {
+/// The seed of a slot's draw, the same one in each attempt.
+fn draw_seed(seed: u64, step: usize, slot: usize) -> u64 {
     let base = Stream::keyed(seed, Purpose::Particle, step as u64, slot as u64).next_u64();
-    Stream::keyed(base, Purpose::Particle, attempt, 0).next_u64()
+    Stream::keyed(base, Purpose::Particle, 0, 0).next_u64()
 }
