@@ -242,9 +242,7 @@ impl<'a> Models<'a> {
             }
         }
         match self.budget.generated_tokens {
-            Some(limit) if is_cut => {
-                Err(ReasoningError::Budget { what: "tokens", limit, spent: self.ledger.generated_tokens })
-            }
+            Some(limit) if is_cut => Err(ReasoningError::Budget { what: "tokens", limit, spent: self.ledger.generated_tokens }),
             _ => Ok(()),
         }
     }
@@ -539,12 +537,7 @@ fn no_reply() -> CallError {
     CallError::new(Severity::Transient, "there is no reply")
 }
 
-fn check_scores(
-    scale: RewardScale,
-    index: usize,
-    request: &ScoreRequest<'_>,
-    scores: &StepScores,
-) -> Result<(), CallError> {
+fn check_scores(scale: RewardScale, index: usize, request: &ScoreRequest<'_>, scores: &StepScores) -> Result<(), CallError> {
     if scores.scores.len() != request.n_last {
         let error = ReasoningError::Replies { call: Call::Reward, expected: request.n_last, found: scores.scores.len() };
         return Err(CallError::new(Severity::Slot, error));

@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(ab.text(), whole.text());
         assert_eq!(ab.first_steps(1).text(), "pa");
         // Keys name prefixes in files that outlive the program.
-        assert_eq!(ab.key().to_string(), "PIN");
+        assert_eq!(ab.key().to_string(), "d6f0286a2a8abc1973e8decd01a2849c");
     }
 
     #[test]

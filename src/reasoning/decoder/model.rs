@@ -56,14 +56,7 @@ struct Candidate {
 impl<'m, 'a> TextModel<'m, 'a> {
     /// Texts that go on from a prompt.
     pub fn new(models: &'m mut Models<'a>, config: DecoderConfig, prompt: Prefix) -> Self {
-        Self {
-            models,
-            config,
-            prompt,
-            failed: Vec::new(),
-            is_over_budget: false,
-            pinned: PinnedSteps::default(),
-        }
+        Self { models, config, prompt, failed: Vec::new(), is_over_budget: false, pinned: PinnedSteps::default() }
     }
 
     /// Model calls that failed so far, those that a later attempt mended included.

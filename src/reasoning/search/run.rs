@@ -95,10 +95,8 @@ impl<'s, 'm, 'a> Run<'s, 'm, 'a> {
     ) -> Result<Vec<(usize, Prefix)>, ReasoningError> {
         let seed = self.search.seed;
         let children = self.insist(step, Call::Generate, parents, |models, parents| {
-            let draws: Vec<_> = parents
-                .iter()
-                .map(|(slot, prefix)| Draw { prefix, seed: draw_seed(seed, step, *slot), greedy })
-                .collect();
+            let draws: Vec<_> =
+                parents.iter().map(|(slot, prefix)| Draw { prefix, seed: draw_seed(seed, step, *slot), greedy }).collect();
             models.extend(&draws)
         })?;
         Ok(children.into_iter().map(|(slot, child)| (slot, self.cut(child))).collect())

@@ -146,8 +146,7 @@ fn transient_failures_without_end_are_the_slots_error() {
     let mut generator = Generator::changed(markov(), |n, _, extension| {
         if n == 4 || (8..10).contains(&n) { Err(super::faults::failure(Severity::Transient)) } else { Ok(extension) }
     });
-    let decoded =
-        decode(config().max_attempts(3).drop_failed(true), &mut generator, &mut Rewards::sound(markov())).unwrap();
+    let decoded = decode(config().max_attempts(3).drop_failed(true), &mut generator, &mut Rewards::sound(markov())).unwrap();
     assert_eq!((decoded.n_dropped, decoded.failed.len()), (1, 3));
     assert_eq!(decoded.steps[0].weights[4], 0.0);
 }
@@ -164,7 +163,10 @@ fn replies_that_are_refused_are_counted() {
     let mut rewards =
         Rewards::changed(markov(), |n, _, x| Ok(if n == 1 { StepScores { scores: vec![f64::NAN], ..x } } else { x }));
     let decoded = decode(config().drop_failed(true), &mut generator, &mut rewards).unwrap();
-    assert_eq!((decoded.ledger.generations, decoded.ledger.reward_calls), (generator.n_requests as u64, rewards.n_requests as u64));
+    assert_eq!(
+        (decoded.ledger.generations, decoded.ledger.reward_calls),
+        (generator.n_requests as u64, rewards.n_requests as u64)
+    );
     assert_eq!(decoded.ledger.generated_tokens, decoded.ledger.generations);
 }
 
@@ -253,7 +255,8 @@ fn what_texts_have_in_common_is_scored_once() {
     // If that fails all of them do, until it is asked for again.
     let mut rewards = Rewards::failing(markov(), Severity::Transient, &[0]);
     let mut models = Models::new(&mut generator, &mut rewards);
-    let steps = ["G", "B"].map(|text| Prefix::prompt("").extended(Step::new("G", Finish::Step)).extended(Step::new(text, Finish::Step)));
+    let steps =
+        ["G", "B"].map(|text| Prefix::prompt("").extended(Step::new("G", Finish::Step)).extended(Step::new(text, Finish::Step)));
     let replies = models.score(&[&steps[0], &steps[1]]).unwrap();
     assert!(replies.iter().all(|reply| reply.as_ref().unwrap_err().severity() == Severity::Transient));
     assert!(models.score(&[&steps[0], &steps[1]]).unwrap().iter().all(Result::is_ok));
