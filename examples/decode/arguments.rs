@@ -12,10 +12,11 @@ decode: Countdown problems by a small language model, decoded in several ways
     --problems COUNT   number of problems (40)
     --first INDEX      the first of them (0)
     --split NAME       test or validation (test)
-    --numbers COUNT    numbers per problem: 4, 5 or 6 (5)
+    --numbers COUNT    numbers per problem: 4, 5 or 6 (6)
     --seeds COUNT      runs per problem (1)
     --n LIST           texts decoded at a time (1,4,16)
     --reward NAME      model, weak, exact, or likelihood: the policy's own (model)
+    --noise SD         an error of this size on every logit of the reward model (0)
     --threads COUNT    threads over problems (all)
     --plot FILE.svg    draws accuracy over N (feature plot)
     --example          prints one decoded problem step by step, first
@@ -44,6 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) seeds: u64,
     pub(crate) n: Vec<usize>,
     pub(crate) reward: Reward,
+    pub(crate) noise: f64,
     pub(crate) threads: Option<usize>,
     pub(crate) plot: Option<PathBuf>,
 }
@@ -58,10 +60,11 @@ impl Arguments {
             problems: 0,
             first: 0,
             validation: false,
-            numbers: 5,
+            numbers: 6,
             seeds: 1,
             n: Vec::new(),
             reward: Reward::Model,
+            noise: 0.0,
             threads: None,
             plot: None,
         };
@@ -78,6 +81,7 @@ impl Arguments {
                 "--first" => parsed.first = number(&argument, &value()?)?,
                 "--numbers" => parsed.numbers = number(&argument, &value()?)?,
                 "--seeds" => parsed.seeds = number(&argument, &value()?)?,
+                "--noise" => parsed.noise = number(&argument, &value()?)?,
                 "--threads" => parsed.threads = Some(number(&argument, &value()?)?),
                 "--n" => parsed.n = value()?.split(',').map(|n| number(&argument, n)).collect::<Result<_, _>>()?,
                 "--plot" => parsed.plot = Some(value()?.into()),
@@ -110,6 +114,9 @@ impl Arguments {
         }
         if parsed.n.contains(&0) || parsed.seeds == 0 || parsed.threads == Some(0) {
             return Err("counts must be at least 1".into());
+        }
+        if !(parsed.noise >= 0.0) {
+            return Err("--noise: 0 or more".into());
         }
         if !(4..=6).contains(&parsed.numbers) {
             return Err("--numbers: 4, 5 or 6".into());

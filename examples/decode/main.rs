@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use arguments::Arguments;
-use methods::Method;
+use methods::{Method, Run};
 use posterity::reasoning::countdown::Problem;
 use posterity::reasoning::{Decoder, DecoderConfig, Models, Selector};
 use setting::Setting;
@@ -43,7 +43,7 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
         return Ok(());
     }
     let start = Instant::now();
-    let setting = Setting::load(arguments.reward)?;
+    let setting = Setting::load(arguments.reward, arguments.noise)?;
     let problems = setting::problems(arguments.validation, arguments.numbers, arguments.first, arguments.problems)?;
     if arguments.example || !(arguments.full || arguments.ablation) {
         show_one(&setting, &problems)?;
@@ -57,8 +57,8 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
     let names: Vec<String> = methods.iter().map(|method| method.name.clone()).collect();
     let split = if arguments.validation { "validation" } else { "test" };
     println!(
-        "\n{} {split} problems of {} numbers, {} run(s) each, reward: {:?}\n",
-        arguments.problems, arguments.numbers, arguments.seeds, arguments.reward
+        "\n{} {split} problems of {} numbers, {} run(s) each, reward: {:?}, noise {}\n",
+        arguments.problems, arguments.numbers, arguments.seeds, arguments.reward, arguments.noise
     );
     let results = Results::of(runs.records);
     println!("{}", results.accuracy_table(&names, &arguments.n));
@@ -132,8 +132,9 @@ fn compare(arguments: &Arguments, setting: &Setting, problems: &[Problem], metho
                         // A method's draws depend on problem, seed and N only.
                         let key = (arguments.first + index) as u64 * 1000 + seed;
                         let mut models = Models::new(&mut generator, &mut rewards);
-                        let outcome =
-                            method.run(&mut models, &problem.prompt(), n, problem.n_lines(), key, &mut pool, &answers)?;
+                        let prompt = problem.prompt();
+                        let run = Run { prompt: &prompt, n, n_steps: problem.n_lines(), seed: key, answers: &answers };
+                        let outcome = method.run(&mut models, run, &mut pool)?;
                         let correct = outcome.text.as_ref().is_some_and(|text| problem.check(&text.written()).is_ok());
                         let ledger = &outcome.ledger;
                         let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -35,6 +35,17 @@ enum Decode {
     Preset,
 }
 
+/// One run of a method.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) prompt: &'a Prefix,
+    /// Texts at a time.
+    pub(crate) n: usize,
+    pub(crate) n_steps: usize,
+    pub(crate) seed: u64,
+    pub(crate) answers: &'a dyn AnswerRule,
+}
+
 /// What a method gave for one problem.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
@@ -54,14 +65,15 @@ impl Method {
         Self::new("particles", decode, Selector::MaxReward)
     }
 
-    /// The methods of the short table.
+    /// The methods of the short table. Widths, and whether a beam keeps equal texts, were chosen on the validation split like the particle
+    /// decoder's settings: `--ablation`.
     pub(crate) fn main() -> Vec<Self> {
         vec![
-            Self::new("greedy", Decode::Greedy, Selector::MaxReward),
+            Self::new("greedy", Decode::Greedy, Selector::Majority),
             Self::new("majority", Decode::Independent, Selector::Majority),
             Self::new("best of N", Decode::Independent, Selector::MaxReward),
             Self::new("weighted best of N", Decode::Independent, Selector::RewardWeightedVote),
-            Self::new("beam", Decode::Beam { width: 4, distinct: false }, Selector::MaxReward),
+            Self::new("beam", Decode::Beam { width: 4, distinct: true }, Selector::MaxReward),
             Self::new("DVTS", Decode::Dvts { width: 4 }, Selector::MaxReward),
             Self::particles(),
         ]
@@ -132,13 +144,10 @@ impl Method {
     pub(crate) fn run(
         &self,
         models: &mut Models<'_>,
-        prompt: &Prefix,
-        n: usize,
-        n_steps: usize,
-        seed: u64,
+        run: Run<'_>,
         pool: &mut Option<Decoded>,
-        answers: &dyn AnswerRule,
     ) -> Result<Outcome, ReasoningError> {
+        let Run { prompt, n, n_steps, seed, answers } = run;
         let decoded = match &self.decode {
             Decode::Independent => {
                 if pool.is_none() {
@@ -147,7 +156,12 @@ impl Method {
                     );
                 }
                 let Some(decoded) = pool else { return Ok(Outcome { text: None, ledger: Ledger::default() }) };
-                return Ok(self.choose(&decoded.texts, decoded.ledger.clone(), answers));
+                let mut ledger = decoded.ledger.clone();
+                if self.selector == Selector::Majority {
+                    // Its votes ask for no rewards; the pool was scored for the others.
+                    (ledger.reward_calls, ledger.reward_tokens) = (0, 0);
+                }
+                return Ok(self.choose(&decoded.texts, ledger, answers));
             }
             Decode::Greedy => Search::greedy().max_steps(n_steps).decode(models, prompt)?,
             Decode::Beam { width, distinct } => {

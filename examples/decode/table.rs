@@ -62,16 +62,19 @@ impl Results {
         runs.iter().map(|run| cost(run) as f64).sum::<f64>() / runs.len().max(1) as f64
     }
 
-    /// Number of texts at which a method reaches an accuracy, by interpolation in log N; `None` if it does not.
-    fn texts_for(&self, method: usize, ns: &[usize], accuracy: f64) -> Option<f64> {
+    /// Number of texts at which a method first reaches an accuracy, by interpolation in log N.
+    fn texts_for(&self, method: usize, ns: &[usize], accuracy: f64) -> Option<String> {
         let points: Vec<(f64, f64)> =
             ns.iter().filter_map(|&n| Some(((n as f64).log2(), self.accuracy(method, n)?.estimate))).collect();
-        if points.first()?.1 >= accuracy {
-            return Some(points[0].0.exp2());
+        let (least, most) = (points.first()?, points.last()?);
+        if least.1 >= accuracy {
+            return Some(format!("<= {:.0}", least.0.exp2()));
         }
-        let pair = points.windows(2).find(|pair| pair[0].1 < accuracy && pair[1].1 >= accuracy)?;
+        let Some(pair) = points.windows(2).find(|pair| pair[1].1 >= accuracy) else {
+            return Some(format!("> {:.0}", most.0.exp2()));
+        };
         let share = (accuracy - pair[0].1) / (pair[1].1 - pair[0].1);
-        Some((pair[0].0 + share * (pair[1].0 - pair[0].0)).exp2())
+        Some(format!("{:.0}", (pair[0].0 + share * (pair[1].0 - pair[0].0)).exp2()))
     }
 
     /// Accuracy of each method at each number of texts, with 95 % intervals.
@@ -126,15 +129,12 @@ impl Results {
 
     /// How many texts each method needs for the accuracies of the reference.
     pub(crate) fn equal_accuracy_table(&self, methods: &[String], reference: usize, ns: &[usize]) -> String {
-        let largest = ns.iter().max().copied().unwrap_or(0);
         let title = format!("texts for the accuracy of {} at", methods[reference]);
         let mut table = header(&title, ns.iter().map(|n| format!("N = {n}")));
         for (method, name) in methods.iter().enumerate().filter(|(method, _)| *method != reference) {
-            let cells = ns.iter().map(|&n| match self.accuracy(reference, n) {
-                Some(Interval { estimate: accuracy, .. }) if self.accuracy(method, largest).is_some() => {
-                    self.texts_for(method, ns, accuracy).map_or(format!("> {largest}"), |texts| format!("{texts:.0}"))
-                }
-                _ => String::new(),
+            let cells = ns.iter().map(|&n| {
+                let accuracy = self.accuracy(reference, n);
+                accuracy.and_then(|accuracy| self.texts_for(method, ns, accuracy.estimate)).unwrap_or_default()
             });
             row(&mut table, name, cells);
         }

@@ -86,9 +86,9 @@ def measure_reward(model, states, values):
         won = np.array([s[2] for s in here])
         reachable = [s[1] and solvable(s[0][0], s[0][3]) for s in here]
         row = dict(states=len(here), success=won.mean(), mean_value=p.mean(), auc_success=auc(z, won), auc_solvable=auc(z, reachable))
-        exact = [i for i, s in enumerate(here) if not s[1] or s[0] in values]
+        exact = [i for i, s in enumerate(here) if s[0] in values]
         if exact:
-            v = np.array([values[here[i][0]] if here[i][1] else 0.0 for i in exact])
+            v = np.array([values[here[i][0]] for i in exact])
             row |= dict(exact_states=len(exact), mean_exact=v.mean(), correlation=np.corrcoef(p[exact], v)[0, 1], mean_absolute_error=np.abs(p[exact] - v).mean())
         figures[left] = {k: float(x) for k, x in row.items()}
     return figures
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--copies", type=int, default=64)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4, 5, 6])
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--exact-problems", type=int, default=25, help="problems whose prefixes get exact values (n <= 5)")
+    parser.add_argument("--exact-problems", type=int, default=40, help="problems whose prefixes get exact values (n <= 5)")
     parser.add_argument("--exact-copies", type=int, default=8, help="rollouts of such a problem that are used")
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
@@ -130,11 +130,11 @@ def main():
             wanted = set()
             for prefix, right, _ in states:
                 key = (prefix[:2], len(prefix[3]))
-                if right and prefix[:2] in chosen and count.get(key, 0) < a.exact_copies:
+                if prefix[:2] in chosen and count.get(key, 0) < a.exact_copies:
                     count[key] = count.get(key, 0) + 1
-                    wanted.add(prefix)
+                    wanted.add(prefix) if right else values.update({prefix: 0.0})
             wanted = sorted(wanted)
-            values = dict(zip(wanted, exact_values(policy, wanted, a.temperature)))
+            values |= zip(wanted, exact_values(policy, wanted, a.temperature))
         for name, model in rewards.items():
             result[f"n={n}"][name] = measure_reward(model, states, values)
             for left, row in result[f"n={n}"][name].items():

@@ -4,7 +4,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from task import BOS, EOS, TOKEN_ID, VOCAB_SIZE, decode, encode, line_length, prompt_text, read_line
+from task import BOS, EOS, TOKEN_ID, VOCAB_SIZE, decode, encode, line_length, prompt_text, read_line, solutions
 
 NORM_EPSILON = 1e-5
 ROPE_THETA = 10000.0
@@ -225,8 +225,6 @@ class Rows:
 @torch.no_grad()
 def exact_values(policy, prefixes, temperature=1.0, budget=40_000):
     """The policy's probability of success from each prefix: the sum over all solutions of the probability of their text."""
-    from task import solutions
-
     values = [0.0] * len(prefixes)
     pending = []  # (index of the prefix, ids, tokens of the prefix)
     for i, (target, numbers, text, left) in enumerate(prefixes):

@@ -24,11 +24,13 @@ run train_reward.py "$work/r1.pt" --init "$work/p1.1500.pt" --shares 0.35 0.65 0
 run train_reward.py "$work/r2.pt" --init "$work/r1.pt" --shares 0.03 0.32 0.42 0.2 0.03 --steps 3500 --seed 4
 run train_reward.py "$work/r3.pt" --init "$work/r2.pt" --shares 0.02 0.2 0.38 0.36 0.04 --steps 700 --cooldown 700 --rate 0.4 --seed 5
 # then the policy's own states, with its exact values
-run rollouts.py "$work/policy.pt" "$work/rollouts.pt" --blocks ROLLBLOCKS --seed 1
-run train_reward.py "$work/reward.pt" "$work/rollouts.pt" --init "$work/r3.pt" TUNE
+run rollouts.py "$work/policy.pt" "$work/rollouts1.pt" --blocks 26 --seed 1
+run rollouts.py "$work/policy.pt" "$work/rollouts2.pt" --blocks 26 --seed 2
+run train_reward.py "$work/reward.pt" "$work/rollouts1.pt" "$work/rollouts2.pt" --init "$work/r3.pt" --shares 0.02 0.2 0.38 0.4 0 --steps 300 --cooldown 300 --rate 0.15 --seed 7
 
-# weak reward: smaller, less trained, and tuned on the outcomes of single completions only
-WEAK
+# weak reward: smaller, less trained, and tuned on the outcomes of single completions
+run train_reward.py "$work/w1.pt" --weak --shares 0.25 0.4 0.2 0.15 0 --steps 1200 --batch 128 --seed 6
+run train_reward.py "$work/reward_weak.pt" "$work/rollouts1.pt" "$work/rollouts2.pt" --label completion --weak --init "$work/w1.pt" --shares 0.1 0.3 0.3 0.3 0 --steps 200 --cooldown 200 --rate 0.2 --seed 8
 
 run evaluate.py "$work/policy.pt" "$work/metrics.json" --reward "$work/reward.pt" --reward-weak "$work/reward_weak.pt"
 run export.py "$here/../../examples/data/countdown" --policy "$work/policy.pt" --reward "$work/reward.pt" --reward-weak "$work/reward_weak.pt"

@@ -18,10 +18,12 @@ def training_text(rng, n, q, shuffle):
 
     A shuffled line shows the model what may follow an order that it should not write: its rest has weight 0.
     """
-    numbers, target, lines, _ = problem(rng, n)
+    numbers, target, lines, states = problem(rng, n)
     if rng.random() >= q:
-        lines, _ = random_run(rng, numbers)
-    lines, before, shuffled = reorder(rng, numbers, lines, shuffle)
+        lines, states = random_run(rng, numbers)
+    before, shuffled = [numbers, *states], [False] * len(lines)
+    if shuffle > 0:
+        lines, before, shuffled = reorder(rng, numbers, lines, shuffle)
     ids = [BOS] + encode(prompt_text(target, numbers) + "".join(lines)) + [EOS]
     legal = [bits for left, line in zip(before, lines) for bits in legal_sets(left, line)]
     weight = [0.0 if odd and 9 <= i else 1.0 for odd, line in zip(shuffled, lines) for i in range(len(line))]
@@ -66,7 +68,7 @@ def main():
         update(model, optims, loss + a.legality * legality, a.rate * min(1.0, step / 20, falling))
         tokens += ids.numel()
         recent.append((loss.item(), legality.item()))
-        if step % 50 == 0:
+        if step % 100 == 0:
             means = [sum(x) / len(x) for x in zip(*recent)]
             print(f"step {step} loss {means[0]:.4f} legality {means[1]:.5f} tokens {tokens / 1e6:.2f}M cpu {time.process_time():.0f}s", flush=True)
             recent = []

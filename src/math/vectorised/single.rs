@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn attention_equals_its_formula_and_ignores_what_lies_behind() {
-        for (width, n) in [(24, 1), (24, 31), (24, 32), (24, 45), (12, 63), (3, 7)] {
+        for (width, n) in [(24_usize, 1_usize), (24, 31), (24, 32), (24, 45), (12, 63), (3, 7)] {
             // Something lies before keys and values.
             let (query, n_tiles, at) = (normals(width, 1), n.div_ceil(TILE), (3, 10 + width * TILE));
             let key = |t: usize, j: usize| at.0 + j * TILE + t % TILE;

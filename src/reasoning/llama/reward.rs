@@ -32,12 +32,14 @@ type Input = Box<dyn Fn(&Prefix) -> Option<String> + Send>;
 /// let tokenizer = CharTokenizer::load(format!("{folder}/vocab.json"))?;
 /// let mut reward = LlamaReward::new(model, tokenizer, countdown::reward_text, -12.0)?;
 ///
-/// let line = |text| Prefix::prompt("25:26,09,08\n").extended(Step::new(text, Finish::Step));
-/// let prefixes = [line("09-08=01,26\n"), line("26-09=17,08\n"), line("26-09=\n")];
-/// let requests = prefixes.each_ref().map(|prefix| ScoreRequest { prefix, n_last: 1 });
-/// let logits: Vec<f64> = reward.score(&requests).into_iter().map(|s| Ok(s?.scores[0])).collect::<Result<_, posterity::reasoning::CallError>>()?;
-/// // Both reach 25, the last is no line of the task.
-/// assert!(logits[0] > 0.0 && logits[1] > 0.0 && logits[2] == -12.0);
+/// let last_line = |text| Prefix::prompt("25:17,08\n").extended(Step::new(text, Finish::Answer));
+/// let prefixes = [last_line("17+08=25\n"), last_line("17-08=09\n"), last_line("17-08=\n")];
+/// let mut logits = Vec::new();
+/// for scores in reward.score(&prefixes.each_ref().map(|prefix| ScoreRequest { prefix, n_last: 1 })) {
+///     logits.push(scores?.scores[0]);
+/// }
+/// // The last is no line of the task.
+/// assert!(logits[0] > 0.0 && logits[1] < 0.0 && logits[2] == -12.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LlamaReward {

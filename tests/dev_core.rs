@@ -1,3 +1,0 @@
-//! dev
-#[path = "it/reasoning/exact.rs"]
-mod exact;
