@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::Hash;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{CallError, Severity};
 use super::generator::{ContinuationScore, Extension};
 use super::jsonl::{FileError, Format, Lines, RunHeader, first_difference};
+use super::models::Refused;
 use super::prefix::PrefixKey;
 use super::reward::StepScores;
 
@@ -47,8 +49,9 @@ pub struct Journal {
     draws: HashMap<DrawKey, Extension>,
     rewards: HashMap<PrefixKey, StepScores>,
     scores: HashMap<ScoreKey, VecDeque<ContinuationScore>>,
-    failed_draws: HashMap<DrawKey, Failure>,
-    failed_rewards: HashMap<PrefixKey, Failure>,
+    failed_draws: Failures<DrawKey, Extension>,
+    failed_rewards: Failures<PrefixKey, StepScores>,
+    failed_scores: Failures<ScoreKey, ContinuationScore>,
     /// Failures that the run has not gone on after yet.
     unwritten: Vec<Entry>,
 }
@@ -60,16 +63,37 @@ pub(super) type DrawKey = (PrefixKey, u64, bool);
 pub(super) type ScoreKey = (PrefixKey, PrefixKey);
 
 /// A failure of one slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Failure {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Failure<T> {
     severity: Severity,
     message: String,
+    /// The reply that was refused, which was paid for.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    refused: Option<T>,
 }
 
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::new(failure.severity, failure.message)
+fn none<T>() -> Option<T> {
+    None
+}
+
+/// A slot's failures, the first one first: it may have failed in several attempts.
+type Failures<K, T> = HashMap<K, VecDeque<Failure<T>>>;
+
+impl<T: Clone> Failure<T> {
+    fn of(refused: &Refused<T>) -> Self {
+        let Refused { error, reply } = refused;
+        Self { severity: error.severity(), message: error.to_string(), refused: reply.clone() }
     }
+}
+
+impl<T> From<Failure<T>> for Refused<T> {
+    fn from(failure: Failure<T>) -> Self {
+        Self { error: CallError::new(failure.severity, failure.message), reply: failure.refused }
+    }
+}
+
+fn take_first<K: Eq + Hash, T>(failures: &mut Failures<K, T>, key: &K) -> Option<Refused<T>> {
+    failures.get_mut(key)?.pop_front().map(Refused::from)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,12 +124,18 @@ enum Entry {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         greedy: bool,
         #[serde(flatten)]
-        failure: Failure,
+        failure: Failure<Extension>,
     },
     FailedReward {
         prefix: PrefixKey,
         #[serde(flatten)]
-        failure: Failure,
+        failure: Failure<StepScores>,
+    },
+    FailedScore {
+        prefix: PrefixKey,
+        end: PrefixKey,
+        #[serde(flatten)]
+        failure: Failure<ContinuationScore>,
     },
 }
 
@@ -130,6 +160,7 @@ impl Journal {
             scores: HashMap::new(),
             failed_draws: HashMap::new(),
             failed_rewards: HashMap::new(),
+            failed_scores: HashMap::new(),
             unwritten: Vec::new(),
         };
         let n_bytes = journal.read(run)?;
@@ -169,9 +200,12 @@ impl Journal {
                 Entry::Reward { prefix, scores } => drop(self.rewards.insert(prefix, scores)),
                 Entry::Score { prefix, end, score } => self.scores.entry((prefix, end)).or_default().push_back(score),
                 Entry::FailedDraw { prefix, seed, greedy, failure } => {
-                    self.failed_draws.insert((prefix, seed, greedy), failure);
+                    self.failed_draws.entry((prefix, seed, greedy)).or_default().push_back(failure);
                 }
-                Entry::FailedReward { prefix, failure } => drop(self.failed_rewards.insert(prefix, failure)),
+                Entry::FailedReward { prefix, failure } => self.failed_rewards.entry(prefix).or_default().push_back(failure),
+                Entry::FailedScore { prefix, end, failure } => {
+                    self.failed_scores.entry((prefix, end)).or_default().push_back(failure);
+                }
             }
         }
         Ok(lines.n_bytes())
@@ -197,20 +231,22 @@ impl Journal {
         self.file.sync_data().map_err(FileError::io(&self.path))
     }
 
-    /// A draw's reply, if the file has one that is not used yet, or else its failure.
-    pub(super) fn take_draw(&mut self, key: DrawKey) -> Option<Result<Extension, CallError>> {
-        let reply = self.draws.remove(&key).map(Ok);
-        reply.or_else(|| self.failed_draws.remove(&key).map(|failure| Err(failure.into())))
+    /// A draw's first failure that is not used yet, or else its reply, if the file has one: whatever failed did so before it succeeded.
+    pub(super) fn take_draw(&mut self, key: DrawKey) -> Option<Result<Extension, Refused<Extension>>> {
+        let failure = take_first(&mut self.failed_draws, &key).map(Err);
+        failure.or_else(|| self.draws.remove(&key).map(Ok))
     }
 
     /// As [`Journal::take_draw`], for scores of steps.
-    pub(super) fn take_rewards(&mut self, key: PrefixKey) -> Option<Result<StepScores, CallError>> {
-        let reply = self.rewards.remove(&key).map(Ok);
-        reply.or_else(|| self.failed_rewards.remove(&key).map(|failure| Err(failure.into())))
+    pub(super) fn take_rewards(&mut self, key: PrefixKey) -> Option<Result<StepScores, Refused<StepScores>>> {
+        let failure = take_first(&mut self.failed_rewards, &key).map(Err);
+        failure.or_else(|| self.rewards.remove(&key).map(Ok))
     }
 
-    pub(super) fn take_score(&mut self, key: ScoreKey) -> Option<ContinuationScore> {
-        self.scores.get_mut(&key)?.pop_front()
+    /// As [`Journal::take_draw`], for log-probabilities of given steps.
+    pub(super) fn take_score(&mut self, key: ScoreKey) -> Option<Result<ContinuationScore, Refused<ContinuationScore>>> {
+        let failure = take_first(&mut self.failed_scores, &key).map(Err);
+        failure.or_else(|| self.scores.get_mut(&key)?.pop_front().map(Ok))
     }
 
     pub(super) fn keep_draw(&mut self, key: DrawKey, extension: &Extension) -> Result<(), FileError> {
@@ -226,15 +262,17 @@ impl Journal {
         self.write(&Entry::Score { prefix: key.0, end: key.1, score: score.clone() })
     }
 
-    pub(super) fn note_failed_draw(&mut self, key: DrawKey, error: &CallError) {
+    pub(super) fn note_failed_draw(&mut self, key: DrawKey, refused: &Refused<Extension>) {
         let (prefix, seed, greedy) = key;
-        let failure = Failure { severity: error.severity(), message: error.to_string() };
-        self.unwritten.push(Entry::FailedDraw { prefix, seed, greedy, failure });
+        self.unwritten.push(Entry::FailedDraw { prefix, seed, greedy, failure: Failure::of(refused) });
     }
 
-    pub(super) fn note_failed_rewards(&mut self, prefix: PrefixKey, error: &CallError) {
-        let failure = Failure { severity: error.severity(), message: error.to_string() };
-        self.unwritten.push(Entry::FailedReward { prefix, failure });
+    pub(super) fn note_failed_rewards(&mut self, prefix: PrefixKey, refused: &Refused<StepScores>) {
+        self.unwritten.push(Entry::FailedReward { prefix, failure: Failure::of(refused) });
+    }
+
+    pub(super) fn note_failed_score(&mut self, key: ScoreKey, refused: &Refused<ContinuationScore>) {
+        self.unwritten.push(Entry::FailedScore { prefix: key.0, end: key.1, failure: Failure::of(refused) });
     }
 
     /// Writes the failures noted so far: the run has survived them.

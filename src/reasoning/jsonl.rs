@@ -39,6 +39,8 @@ pub struct RunHeader {
     pub prompt_key: PrefixKey,
     /// The distribution that steps are drawn from.
     pub prior: SamplingPrior,
+    /// The reward model.
+    pub reward_model: String,
     /// What scores are.
     pub reward_scale: RewardScale,
 }
@@ -55,6 +57,7 @@ impl RunHeader {
             prompt: prompt.text(),
             prompt_key: prompt.key(),
             prior: models.sampling_prior().clone(),
+            reward_model: models.reward_name(),
             reward_scale: models.scale(),
         }
     }

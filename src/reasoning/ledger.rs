@@ -74,8 +74,11 @@ impl Ledger {
 pub struct Budget {
     /// Steps generated.
     pub generations: Option<u64>,
-    /// Tokens generated. Requests near the limit get a limit of their own, and their steps may be cut off there.
+    /// Tokens generated. Requests near the limit get a limit of their own; a step that is cut off there is paid for but is no draw from the
+    /// sampling prior, so the run ends as it was before that step.
     pub generated_tokens: Option<u64>,
+    /// Tokens of given text whose log-probabilities are asked for: those of the steps, as far as they are known before.
+    pub scored_tokens: Option<u64>,
     /// Passes of the reward model: at most one per step that is to be scored.
     pub reward_calls: Option<u64>,
 }
@@ -93,7 +96,7 @@ impl Budget {
         Self { generated_tokens: Some(limit), ..Self::default() }
     }
 
-    /// Checks that `n` more calls are covered. For generation, returns the limit of tokens per request.
+    /// Checks that `n` more calls, or for [`Call::Score`] tokens, are covered. For generation, returns the limit of tokens per request.
     ///
     /// # Errors
     /// [`ReasoningError::Budget`].
@@ -105,7 +108,7 @@ impl Budget {
                 Ok(self.generated_tokens.map(|limit| (limit - ledger.generated_tokens) / n.max(1)))
             }
             Call::Reward => covers("reward calls", self.reward_calls, ledger.reward_calls, n).map(|()| None),
-            Call::Score => Ok(None),
+            Call::Score => covers("scored tokens", self.scored_tokens, ledger.scored_tokens, n).map(|()| None),
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use super::error::{Call, CallError, ReasoningError, Severity};
 use super::generator::{ContinuationRequest, ContinuationScore, Extension, SamplingPrior, StepGenerator, StepRequest};
-use super::journal::{DrawKey, Journal};
+use super::journal::{DrawKey, Journal, ScoreKey};
 use super::key_map::KeyMap;
 use super::ledger::{Budget, Ledger};
-use super::prefix::{Prefix, PrefixKey};
+use super::prefix::{Finish, Prefix, PrefixKey, Step};
 use super::reward::{RewardModel, RewardScale, ScoreRequest, StepScores};
 
 /// A draw of one step.
@@ -28,6 +28,10 @@ impl<'a> Draw<'a> {
     #[must_use]
     pub fn new(prefix: &'a Prefix, seed: u64) -> Self {
         Self { prefix, seed, greedy: false }
+    }
+
+    fn key(&self) -> DrawKey {
+        (self.prefix.key(), self.seed, self.greedy)
     }
 }
 
@@ -95,6 +99,11 @@ impl<'a> Models<'a> {
         self.scale
     }
 
+    /// The reward model's name.
+    pub fn reward_name(&self) -> String {
+        self.rewards.name()
+    }
+
     /// True if the generator can score given text.
     pub fn can_score(&self) -> bool {
         self.generator.can_score()
@@ -116,7 +125,7 @@ impl<'a> Models<'a> {
     }
 
     /// Checks that the budget covers the scores of what these draws bring, and of `texts`, before the draws are paid for. `cut` is what becomes
-    /// of a text after its draw. What is known already costs nothing, and texts that are the same are scored once.
+    /// of a text after its draw. Draws and scores that are known already cost nothing, and what texts share is scored once.
     ///
     /// # Errors
     /// [`ReasoningError::Budget`].
@@ -126,25 +135,30 @@ impl<'a> Models<'a> {
         cut: impl Fn(Prefix) -> Prefix,
         texts: impl IntoIterator<Item = &'p Prefix>,
     ) -> Result<(), ReasoningError> {
-        let mut seen = HashSet::new();
-        let mut n_known = |text: &Prefix| if seen.insert(text.key()) { self.n_unscored(text) } else { 0 };
-        let mut n: usize = texts.into_iter().map(&mut n_known).sum();
+        let mut unscored: HashSet<PrefixKey> = HashSet::new();
+        let mut add = |text: &Prefix| unscored.extend(text.lineage().take(self.n_unscored(text)).map(Prefix::key));
+        texts.into_iter().for_each(&mut add);
+        let mut n_new = 0;
         for draw in draws {
-            n += match self.drawn.get(&(draw.prefix.key(), draw.seed, draw.greedy)) {
-                Some(text) => n_known(&cut(text.clone())),
-                None => self.n_unscored(draw.prefix) + 1,
-            };
+            match self.drawn.get(&draw.key()) {
+                Some(extended) => add(&cut(extended.clone())),
+                None => {
+                    n_new += 1;
+                    add(draw.prefix);
+                }
+            }
         }
-        self.budget.check(Call::Reward, n as u64, &self.ledger).map(drop)
+        self.budget.check(Call::Reward, n_new + unscored.len() as u64, &self.ledger).map(drop)
     }
 
     /// Draws one step after each prefix, in one batch; replies are the extended prefixes.
     ///
     /// # Errors
-    /// [`ReasoningError::Budget`] before anything is sent; [`ReasoningError::Call`] if a slot's error is fatal, and
-    /// [`ReasoningError::Replies`]. What the other slots got is kept, and a later call for the same draws gets it at no cost.
+    /// [`ReasoningError::Budget`] before anything is sent, or if the limit of tokens cut a step off: what was cut off counts as spent, but
+    /// no step; [`ReasoningError::Call`] if a slot's error is fatal, and [`ReasoningError::Replies`]. What the other slots got is kept, and
+    /// a later call for the same draws gets it at no cost.
     pub fn extend(&mut self, draws: &[Draw<'_>]) -> Result<Vec<Result<Prefix, CallError>>, ReasoningError> {
-        let keys: Vec<DrawKey> = draws.iter().map(|draw| (draw.prefix.key(), draw.seed, draw.greedy)).collect();
+        let keys: Vec<DrawKey> = draws.iter().map(Draw::key).collect();
         let mut first: KeyMap<DrawKey, usize> = KeyMap::default();
         let mut wanted: Vec<usize> = Vec::new();
         for (i, key) in keys.iter().enumerate() {
@@ -154,7 +168,8 @@ impl<'a> Models<'a> {
         }
         let mut failed: HashMap<usize, CallError> = HashMap::new();
         if !wanted.is_empty() {
-            let max_tokens = self.budget.check(Call::Generate, wanted.len() as u64, &self.ledger)?;
+            let left = self.budget.check(Call::Generate, wanted.len() as u64, &self.ledger)?;
+            let max_tokens = left.filter(|&left| self.prior.max_tokens_per_step.is_none_or(|limit| left < limit));
             self.ledger.generate_batches += 1;
             let to_ask = self.replay_draws(draws, &wanted, &keys, &mut failed)?;
             self.ask_for_draws(draws, &keys, &to_ask, max_tokens, &mut failed)?;
@@ -185,8 +200,9 @@ impl<'a> Models<'a> {
                     self.count_extension(&extension);
                     self.drawn.insert(keys[i], draws[i].prefix.extended(extension.step));
                 }
-                Some(Err(error)) => {
+                Some(Err(Refused { error, reply })) => {
                     self.ledger.failed += 1;
+                    reply.iter().for_each(|extension| self.count_extension(extension));
                     failed.insert(i, error);
                 }
                 None => to_ask.push(i),
@@ -214,28 +230,35 @@ impl<'a> Models<'a> {
         let replies = self.generator.extend(&requests);
         self.ledger.generator_seconds += start.elapsed().as_secs_f64();
         check_replies(Call::Generate, requests.len(), replies.len())?;
+        let mut is_cut = false;
         for (&i, reply) in to_ask.iter().zip(replies) {
-            match reply.and_then(|extension| check_extension(i, extension)) {
+            reply.iter().for_each(|extension| self.count_extension(extension));
+            match refuse(reply, |extension| check_extension(i, extension)) {
+                // No draw from the sampling prior.
+                Ok(extension) if is_cut_at(max_tokens, &extension.step) => is_cut = true,
                 Ok(extension) => {
                     if let Some(journal) = self.journal.as_mut() {
                         journal.keep_draw(keys[i], &extension)?;
                     }
-                    self.count_extension(&extension);
                     self.drawn.insert(keys[i], draws[i].prefix.extended(extension.step));
                 }
-                Err(error) => {
+                Err(refused) => {
                     self.ledger.failed += 1;
                     if let Some(journal) = self.journal.as_mut() {
-                        journal.note_failed_draw(keys[i], &error);
+                        journal.note_failed_draw(keys[i], &refused);
                     }
-                    failed.insert(i, error);
+                    failed.insert(i, refused.error);
                 }
             }
         }
-        Ok(())
+        match self.budget.generated_tokens {
+            Some(limit) if is_cut => Err(ReasoningError::Budget { what: "tokens", limit, spent: self.ledger.generated_tokens }),
+            _ => Ok(()),
+        }
     }
 
-    /// Scores of all steps of each prefix, in one batch of those that are not known.
+    /// Scores of all steps of each prefix, in one batch of those that are not known. Steps that all of these have in common, as those of a
+    /// prompt, are scored in a batch of their own before: once.
     ///
     /// # Errors
     /// As [`Models::extend`]. Scores that are off their scale are errors of their slot.
@@ -253,12 +276,21 @@ impl<'a> Models<'a> {
         self.ledger.cached_rewards += (prefixes.len() - wanted.len()) as u64;
         let mut failed: HashMap<usize, CallError> = HashMap::new();
         if !wanted.is_empty() {
+            let common = common_part(wanted.iter().map(|&i| prefixes[i]));
+            let n_common = common.as_ref().map_or(0, |common| self.n_unscored(common));
             // A model may take one pass per step.
-            let n_steps = wanted.iter().map(|&i| self.n_unscored(prefixes[i])).sum::<usize>();
-            self.budget.check(Call::Reward, n_steps as u64, &self.ledger)?;
-            self.ledger.reward_batches += 1;
-            let to_ask = self.replay_rewards(&wanted, prefixes, &mut failed)?;
-            self.ask_for_rewards(prefixes, &to_ask, &mut failed)?;
+            let n_steps: usize = wanted.iter().map(|&i| self.n_unscored(prefixes[i]) - n_common).sum();
+            self.budget.check(Call::Reward, (n_common + n_steps) as u64, &self.ledger)?;
+            if let (Some(common), true) = (&common, n_common > 0) {
+                let failure = self.score_batch(&[common], &[0])?.remove(&0);
+                match failure {
+                    Some(error) => failed.extend(wanted.drain(..).map(|i| (i, error.clone()))),
+                    None => wanted.retain(|&i| !self.scores.contains_key(&prefixes[i].key())),
+                }
+            }
+            if !wanted.is_empty() {
+                failed.extend(self.score_batch(prefixes, &wanted)?);
+            }
         }
         stop_if_fatal(Call::Reward, &mut failed)?;
         let replies = prefixes.iter().map(|prefix| match self.scores.get(&prefix.key()) {
@@ -266,6 +298,15 @@ impl<'a> Models<'a> {
             None => Err(first.get(&prefix.key()).and_then(|i| failed.get(i)).cloned().unwrap_or_else(no_reply)),
         });
         Ok(replies.collect())
+    }
+
+    /// Scores the wanted prefixes; returns what failed.
+    fn score_batch(&mut self, prefixes: &[&Prefix], wanted: &[usize]) -> Result<HashMap<usize, CallError>, ReasoningError> {
+        let mut failed = HashMap::new();
+        self.ledger.reward_batches += 1;
+        let to_ask = self.replay_rewards(wanted, prefixes, &mut failed)?;
+        self.ask_for_rewards(prefixes, &to_ask, &mut failed)?;
+        Ok(failed)
     }
 
     /// As [`Models::replay_draws`].
@@ -285,8 +326,9 @@ impl<'a> Models<'a> {
                     self.count_scores(&scores);
                     self.learn(prefixes[i], &scores.scores);
                 }
-                Some(Err(error)) => {
+                Some(Err(Refused { error, reply })) => {
                     self.ledger.failed += 1;
+                    reply.iter().for_each(|scores| self.count_scores(scores));
                     failed.insert(i, error);
                 }
                 _ => to_ask.push(i),
@@ -311,20 +353,20 @@ impl<'a> Models<'a> {
         self.ledger.reward_seconds += start.elapsed().as_secs_f64();
         check_replies(Call::Reward, requests.len(), replies.len())?;
         for ((&i, request), reply) in to_ask.iter().zip(&requests).zip(replies) {
-            match reply.and_then(|scores| check_scores(self.scale, i, request, scores)) {
+            reply.iter().for_each(|scores| self.count_scores(scores));
+            match refuse(reply, |scores| check_scores(self.scale, i, request, scores)) {
                 Ok(scores) => {
                     if let Some(journal) = self.journal.as_mut() {
                         journal.keep_rewards(prefixes[i].key(), &scores)?;
                     }
-                    self.count_scores(&scores);
                     self.learn(prefixes[i], &scores.scores);
                 }
-                Err(error) => {
+                Err(refused) => {
                     self.ledger.failed += 1;
                     if let Some(journal) = self.journal.as_mut() {
-                        journal.note_failed_rewards(prefixes[i].key(), &error);
+                        journal.note_failed_rewards(prefixes[i].key(), &refused);
                     }
-                    failed.insert(i, error);
+                    failed.insert(i, refused.error);
                 }
             }
         }
@@ -334,42 +376,66 @@ impl<'a> Models<'a> {
     /// Log-probabilities of given steps after given prefixes, in one batch.
     ///
     /// # Errors
-    /// As [`Models::extend`]; [`ReasoningError::Call`] also if the generator cannot score, and for every slot that fails.
-    pub fn score_steps(&mut self, requests: &[ContinuationRequest<'_>]) -> Result<Vec<ContinuationScore>, ReasoningError> {
+    /// As [`Models::extend`]; a generator that cannot score is a fatal error.
+    pub fn score_steps(
+        &mut self,
+        requests: &[ContinuationRequest<'_>],
+    ) -> Result<Vec<Result<ContinuationScore, CallError>>, ReasoningError> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
+        let n_tokens = requests.iter().flat_map(|request| request.steps).map(|step| step.n_tokens).sum();
+        self.budget.check(Call::Score, n_tokens, &self.ledger)?;
         self.ledger.score_batches += 1;
-        let key = |request: &ContinuationRequest<'_>| {
-            (request.prefix.key(), request.prefix.extended_by(request.steps.iter().copied()).key())
-        };
         let mut scores: Vec<Option<ContinuationScore>> = vec![None; requests.len()];
+        let mut failed: HashMap<usize, CallError> = HashMap::new();
         if let Some(journal) = self.journal.as_mut() {
             journal.keep_failures()?;
-            for (score, request) in scores.iter_mut().zip(requests) {
-                *score = journal.take_score(key(request));
-                self.ledger.replayed += u64::from(score.is_some());
+            for (i, request) in requests.iter().enumerate() {
+                match journal.take_score(score_key(request)) {
+                    Some(Ok(score)) => {
+                        self.ledger.replayed += 1;
+                        self.ledger.scored_tokens += score.tokens;
+                        scores[i] = Some(score);
+                    }
+                    Some(Err(Refused { error, reply })) => {
+                        self.ledger.failed += 1;
+                        self.ledger.scored_tokens += reply.map_or(0, |score| score.tokens);
+                        failed.insert(i, error);
+                    }
+                    None => {}
+                }
             }
         }
-        let to_ask: Vec<usize> = (0..requests.len()).filter(|&i| scores[i].is_none()).collect();
+        let to_ask: Vec<usize> = (0..requests.len()).filter(|i| scores[*i].is_none() && !failed.contains_key(i)).collect();
         if !to_ask.is_empty() {
             let asked: Vec<_> = to_ask.iter().map(|&i| requests[i]).collect();
             let start = Instant::now();
             let replies = self.generator.score(&asked);
             self.ledger.generator_seconds += start.elapsed().as_secs_f64();
             check_replies(Call::Score, asked.len(), replies.len())?;
-            for (&index, reply) in to_ask.iter().zip(replies) {
-                let score = reply.map_err(|source| ReasoningError::Call { call: Call::Score, index, source })?;
-                check_continuation(index, requests[index].steps.len(), &score)?;
-                if let Some(journal) = self.journal.as_mut() {
-                    journal.keep_score(key(&requests[index]), &score)?;
+            for (&i, reply) in to_ask.iter().zip(replies) {
+                self.ledger.scored_tokens += reply.as_ref().map_or(0, |score| score.tokens);
+                match refuse(reply, |score| check_continuation(i, requests[i].steps.len(), score)) {
+                    Ok(score) => {
+                        if let Some(journal) = self.journal.as_mut() {
+                            journal.keep_score(score_key(&requests[i]), &score)?;
+                        }
+                        scores[i] = Some(score);
+                    }
+                    Err(refused) => {
+                        self.ledger.failed += 1;
+                        if let Some(journal) = self.journal.as_mut() {
+                            journal.note_failed_score(score_key(&requests[i]), &refused);
+                        }
+                        failed.insert(i, refused.error);
+                    }
                 }
-                scores[index] = Some(score);
             }
         }
-        let scores: Vec<ContinuationScore> = scores.into_iter().flatten().collect();
-        self.ledger.scored_tokens += scores.iter().map(|score| score.tokens).sum::<u64>();
-        Ok(scores)
+        stop_if_fatal(Call::Score, &mut failed)?;
+        let replies = scores.into_iter().enumerate();
+        Ok(replies.map(|(i, score)| score.ok_or_else(|| failed.remove(&i).unwrap_or_else(no_reply))).collect())
     }
 
     /// Scores of the longest part of a prefix that is known.
@@ -424,42 +490,71 @@ fn is_log_probability(value: f64) -> bool {
     value <= 1e-6
 }
 
-fn check_extension(index: usize, extension: Extension) -> Result<Extension, CallError> {
+/// A reply that is no result.
+#[derive(Debug)]
+pub(super) struct Refused<T> {
+    pub(super) error: CallError,
+    /// What was paid for all the same.
+    pub(super) reply: Option<T>,
+}
+
+fn refuse<T>(reply: Result<T, CallError>, check: impl FnOnce(&T) -> Result<(), CallError>) -> Result<T, Refused<T>> {
+    let reply = reply.map_err(|error| Refused { error, reply: None })?;
+    match check(&reply) {
+        Ok(()) => Ok(reply),
+        Err(error) => Err(Refused { error, reply: Some(reply) }),
+    }
+}
+
+/// True if a limit of tokens that is not the prior's ended this step.
+fn is_cut_at(max_tokens: Option<u64>, step: &Step) -> bool {
+    step.finish == Finish::MaxTokens && max_tokens.is_some_and(|limit| step.n_tokens >= limit)
+}
+
+/// What two or more texts begin with.
+fn common_part<'p>(mut texts: impl Iterator<Item = &'p Prefix>) -> Option<Prefix> {
+    let (first, second) = (texts.next()?, texts.next()?);
+    let common = std::iter::once(second).chain(texts).fold(first, |common, text| common.common_part(text));
+    Some(common.clone())
+}
+
+fn check_extension(index: usize, extension: &Extension) -> Result<(), CallError> {
     for value in [extension.step.log_sampling, extension.step.log_model].into_iter().flatten() {
         if !is_log_probability(value) {
             return Err(CallError::new(Severity::Slot, ReasoningError::LogProbability { call: Call::Generate, index, value }));
         }
     }
-    Ok(extension)
+    Ok(())
 }
 
-fn check_continuation(index: usize, n_steps: usize, score: &ContinuationScore) -> Result<(), ReasoningError> {
+fn check_continuation(index: usize, n_steps: usize, score: &ContinuationScore) -> Result<(), CallError> {
+    let refused = |error| CallError::new(Severity::Slot, error);
     for log_probabilities in [&score.log_sampling, &score.log_model] {
-        check_replies(Call::Score, n_steps, log_probabilities.len())?;
+        check_replies(Call::Score, n_steps, log_probabilities.len()).map_err(refused)?;
         if let Some(&value) = log_probabilities.iter().find(|value| !is_log_probability(**value)) {
-            return Err(ReasoningError::LogProbability { call: Call::Score, index, value });
+            return Err(refused(ReasoningError::LogProbability { call: Call::Score, index, value }));
         }
     }
     Ok(())
+}
+
+/// The prefix of a request, and its text to the end.
+fn score_key(request: &ContinuationRequest<'_>) -> ScoreKey {
+    (request.prefix.key(), request.prefix.extended_by(request.steps.iter().copied()).key())
 }
 
 fn no_reply() -> CallError {
     CallError::new(Severity::Transient, "there is no reply")
 }
 
-fn check_scores(
-    scale: RewardScale,
-    index: usize,
-    request: &ScoreRequest<'_>,
-    scores: StepScores,
-) -> Result<StepScores, CallError> {
+fn check_scores(scale: RewardScale, index: usize, request: &ScoreRequest<'_>, scores: &StepScores) -> Result<(), CallError> {
     if scores.scores.len() != request.n_last {
         let error = ReasoningError::Replies { call: Call::Reward, expected: request.n_last, found: scores.scores.len() };
         return Err(CallError::new(Severity::Slot, error));
     }
     match scores.scores.iter().find(|score| !scale.contains(**score)) {
         Some(&score) => Err(CallError::new(Severity::Slot, ReasoningError::Score { index, score, scale: scale.name() })),
-        None => Ok(scores),
+        None => Ok(()),
     }
 }
 

@@ -28,6 +28,7 @@ enum Aggregate {
     Last,
     Min,
     Final,
+    Nothing,
     Custom { name: String, log_psi: Arc<LogPotential> },
 }
 
@@ -98,10 +99,16 @@ impl Potential {
         Self::new(Aggregate::Custom { name: name.into(), log_psi: Arc::new(log_psi) })
     }
 
-    /// No reward at all: ψ = 1, plain sampling.
+    /// No reward at all: ψ = 1, plain sampling. A [`Decoder`](super::Decoder) does not ask the reward model then, and its texts have no scores.
     #[must_use]
     pub fn none() -> Self {
-        Self::custom("1", |_, _| 0.0)
+        Self::new(Aggregate::Nothing)
+    }
+
+    /// True if it is a function of the scores; only [`Potential::none`] is not.
+    #[must_use]
+    pub fn needs_scores(&self) -> bool {
+        !matches!(self.aggregate, Aggregate::Nothing)
     }
 
     /// How a score enters; [`Link::Probability`] at first.
@@ -132,6 +139,11 @@ impl Potential {
         self
     }
 
+    /// The distance of probabilities from 0, and of those in odds from 0 and 1.
+    pub(super) fn least(&self) -> f64 {
+        self.clip
+    }
+
     /// Checks the settings against a reward model's scale.
     ///
     /// # Errors
@@ -140,7 +152,7 @@ impl Potential {
         let beta = self.inverse_temperature;
         check::in_range("inverse_temperature", beta, beta >= 0.0 && beta.is_finite(), "finite and not negative")?;
         check::in_range("clip", self.clip, (0.0..0.5).contains(&self.clip), "in [0, 0.5)")?;
-        let is_custom = matches!(self.aggregate, Aggregate::Custom { .. });
+        let is_custom = matches!(self.aggregate, Aggregate::Custom { .. } | Aggregate::Nothing);
         let fits = is_custom || scale != RewardScale::Real || self.link == Link::Exp;
         check::in_range("link", f64::NAN, fits, "exp for scores that are no probabilities")
     }
@@ -155,7 +167,7 @@ impl Potential {
             Aggregate::Last => log_link(&last),
             Aggregate::Min => scores.iter().map(log_link).fold(f64::INFINITY, f64::min),
             Aggregate::Final if is_finished => log_link(&last),
-            Aggregate::Final => 0.0,
+            Aggregate::Final | Aggregate::Nothing => 0.0,
             Aggregate::Custom { log_psi, .. } => log_psi(scores, is_finished),
         };
         self.inverse_temperature * log_psi
@@ -191,6 +203,7 @@ impl Potential {
             Aggregate::Product => format!("prod_t {}", link("r_t")),
             Aggregate::Last | Aggregate::Final => link("r_T"),
             Aggregate::Min => format!("min_t {}", link("r_t")),
+            Aggregate::Nothing => return "1".to_owned(),
             Aggregate::Custom { name, .. } => name.clone(),
         };
         match self.inverse_temperature {

@@ -1,11 +1,12 @@
 //! Batches of calls, made again for the slots that failed for now.
 
 use super::error::{CallError, ReasoningError, Severity};
+use super::generator::{ContinuationRequest, ContinuationScore};
 use super::models::{Draw, Models, Scores};
 use super::prefix::Prefix;
 
 /// One step after each prefix. A slot whose error is transient is asked for again, with the same seed, at most `max_attempts` times in all;
-/// `note` is told of each such failure and its slot.
+/// `note` is told of each such failure and its slot. With a new seed, what is drawn would be conditional on not failing.
 pub(super) fn extend(
     models: &mut Models<'_>,
     draws: &[Draw<'_>],
@@ -23,6 +24,16 @@ pub(super) fn score(
     note: impl FnMut(usize, CallError),
 ) -> Result<Vec<Result<Scores, CallError>>, ReasoningError> {
     repeat(prefixes, max_attempts, note, |prefixes| models.score(prefixes))
+}
+
+/// Log-probabilities of given steps, as [`extend`].
+pub(super) fn score_steps(
+    models: &mut Models<'_>,
+    requests: &[ContinuationRequest<'_>],
+    max_attempts: u32,
+    note: impl FnMut(usize, CallError),
+) -> Result<Vec<Result<ContinuationScore, CallError>>, ReasoningError> {
+    repeat(requests, max_attempts, note, |requests| models.score_steps(requests))
 }
 
 /// Replies of one kind, per slot.

@@ -26,6 +26,11 @@ use super::prefix::Prefix;
 /// }
 /// ```
 pub trait RewardModel: Send {
+    /// The model, as runs record it: a [`Journal`](super::Journal) is refused where it differs. Give models whose scores differ other names.
+    fn name(&self) -> String {
+        "reward model".to_owned()
+    }
+
     /// What its scores are.
     fn scale(&self) -> RewardScale;
 
@@ -110,6 +115,10 @@ impl StepScores {
 }
 
 impl<R: RewardModel + ?Sized> RewardModel for Box<R> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
     fn scale(&self) -> RewardScale {
         (**self).scale()
     }

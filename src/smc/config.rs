@@ -17,7 +17,7 @@ use crate::weights::{Scheme, Scope, WeightConfig};
 pub struct SmcConfig {
     pub(super) n_particles: usize,
     pub(super) seed: u64,
-    pub(super) weights: WeightConfig,
+    pub(crate) weights: WeightConfig,
     pub(super) keep: Keep,
     pub(super) threads: Threads,
     pub(crate) max_attempts: u32,

@@ -195,6 +195,10 @@ impl<R: RewardModel> Calibrated<R> {
 }
 
 impl<R: RewardModel> RewardModel for Calibrated<R> {
+    fn name(&self) -> String {
+        format!("calibrated {}", self.model.name())
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Probability
     }

@@ -144,6 +144,10 @@ fn step(line: Line) -> Step {
 }
 
 impl<G: StepGenerator> RewardModel for ExactValue<G> {
+    fn name(&self) -> String {
+        format!("exact value under {}", self.generator.sampling_prior().model)
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Probability
     }

@@ -122,7 +122,8 @@ impl DecoderConfig {
         self
     }
 
-    /// How often a slot's transient failure is tried again; see [`SmcConfig::max_attempts`].
+    /// How often a slot is asked for while its failures are transient; see [`SmcConfig::max_attempts`]. The seed of its draw stays: drawn
+    /// anew, a text would be conditional on not failing.
     #[must_use]
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.engine = self.engine.max_attempts(max_attempts);

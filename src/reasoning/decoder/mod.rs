@@ -95,6 +95,11 @@ impl Decoder {
             .setting("n_particles", self.config.n_particles)
             .setting("n_candidates", self.config.n_candidates)
             .setting("max_steps", self.config.max_steps)
+            .setting("scheme", self.config.engine.weights.scheme.to_string())
+            .setting("ess_threshold", self.config.engine.weights.ess_threshold)
+            .setting("clip", self.config.potential.least())
+            .setting("rejects_forced_end", self.config.forced_end == ForcedEnd::Reject)
+            .setting("drop_failed", self.config.engine.kill_failed)
     }
 }
 

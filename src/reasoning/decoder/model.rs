@@ -1,6 +1,5 @@
 //! The Feynman-Kac model of texts: a language model proposes, a potential of rewards weighs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rand::rand_core::Rng;
@@ -11,9 +10,9 @@ use super::pin::PinnedSteps;
 use crate::math::log_sum_exp;
 use crate::parallel::Threads;
 use crate::reasoning::models::{Draw, Models};
-use crate::reasoning::{Budget, Call, CallError, Prefix, ReasoningError, Severity};
+use crate::reasoning::{Call, CallError, Prefix, ReasoningError, Scores, Severity};
 use crate::rng::Stream;
-use crate::smc::{Ahead, FeynmanKac, Move, Moved, Plan, Population, Streams, View};
+use crate::smc::{Ahead, FeynmanKac, Move, Moved, Plan, Streams, View};
 use crate::weights::{Resample, Status};
 
 /// Texts as a Feynman-Kac model.
@@ -28,8 +27,6 @@ pub struct TextModel<'m, 'a> {
     pub(in crate::reasoning) models: &'m mut Models<'a>,
     pub(in crate::reasoning) config: DecoderConfig,
     pub(in crate::reasoning) prompt: Prefix,
-    /// How often each slot's generation failed in the present step.
-    failures: HashMap<(usize, usize), u64>,
     failed: Vec<FailedSlot>,
     is_over_budget: bool,
     /// What is left of the reference of a conditional sweep.
@@ -59,15 +56,7 @@ struct Candidate {
 impl<'m, 'a> TextModel<'m, 'a> {
     /// Texts that go on from a prompt.
     pub fn new(models: &'m mut Models<'a>, config: DecoderConfig, prompt: Prefix) -> Self {
-        Self {
-            models,
-            config,
-            prompt,
-            failures: HashMap::new(),
-            failed: Vec::new(),
-            is_over_budget: false,
-            pinned: PinnedSteps::default(),
-        }
+        Self { models, config, prompt, failed: Vec::new(), is_over_budget: false, pinned: PinnedSteps::default() }
     }
 
     /// Model calls that failed so far, those that a later attempt mended included.
@@ -129,11 +118,13 @@ impl<'m, 'a> TextModel<'m, 'a> {
         Particle { prefix, scores, log_psi }
     }
 
-    /// Notes a failure, and says what becomes of the slot.
-    fn note(&mut self, step: usize, slot: usize, call: Call, error: CallError) -> Status {
-        let status = if error.severity() == Severity::Transient { Status::Pending } else { Status::Failed };
-        self.failed.push(FailedSlot { step, slot, call, error });
-        status
+    /// Notes a failure, and what becomes of the slot: it waits for another attempt, or has failed.
+    fn note(&mut self, failed: FailedSlot, may_wait: bool, status: &mut [Status]) {
+        let waits = may_wait && failed.error.severity() == Severity::Transient;
+        if status[failed.slot] != Status::Failed {
+            status[failed.slot] = if waits { Status::Pending } else { Status::Failed };
+        }
+        self.failed.push(failed);
     }
 
     /// Draws the candidates of some slots: parents and slots in order.
@@ -142,30 +133,27 @@ impl<'m, 'a> TextModel<'m, 'a> {
         t: usize,
         parents: &[(usize, Particle)],
         streams: Streams,
+        may_wait: bool,
         status: &mut [Status],
     ) -> Result<Vec<(usize, Prefix)>, ReasoningError> {
         let k = self.config.n_candidates;
+        let mut slots = Vec::with_capacity(parents.len() * k);
         let mut draws = Vec::with_capacity(parents.len() * k);
         for (slot, parent) in parents {
             for c in 0..k {
-                let n_failed = self.failures.get(&(*slot, c)).copied().unwrap_or(0);
-                draws.push((*slot, c, Draw::new(&parent.prefix, draw_seed(streams, *slot, c, n_failed))));
+                slots.push(*slot);
+                draws.push(Draw::new(&parent.prefix, draw_seed(streams, *slot, c)));
             }
         }
-        let requests: Vec<_> = draws.iter().map(|(_, _, draw)| *draw).collect();
-        let replies = self.models.extend(&requests)?;
-        let places: Vec<_> = draws.iter().map(|&(slot, c, _)| (slot, c)).collect();
+        if self.config.potential.needs_scores() {
+            self.models.check_rewards(&draws, |prefix| self.cut(prefix), [])?;
+        }
+        let replies = self.models.extend(&draws)?;
         let mut drawn = Vec::with_capacity(replies.len());
-        for ((slot, c), reply) in places.into_iter().zip(replies) {
+        for (slot, reply) in slots.into_iter().zip(replies) {
             match reply {
                 Ok(prefix) => drawn.push((slot, self.cut(prefix))),
-                Err(error) => {
-                    *self.failures.entry((slot, c)).or_default() += 1;
-                    let outcome = self.note(t, slot, Call::Generate, error);
-                    if status[slot] != Status::Failed {
-                        status[slot] = outcome;
-                    }
-                }
+                Err(error) => self.note(FailedSlot { step: t, slot, call: Call::Generate, error }, may_wait, status),
             }
         }
         // A slot waits until all its candidates are there; those that are will cost nothing then.
@@ -179,10 +167,15 @@ impl<'m, 'a> TextModel<'m, 'a> {
         t: usize,
         drawn: Vec<(usize, Prefix)>,
         parents: &[(usize, Particle)],
+        may_wait: bool,
         status: &mut [Status],
     ) -> Result<Vec<Candidate>, ReasoningError> {
         let prefixes: Vec<_> = drawn.iter().map(|(_, prefix)| prefix).collect();
-        let replies = self.models.score(&prefixes)?;
+        let replies = if self.config.potential.needs_scores() {
+            self.models.score(&prefixes)?
+        } else {
+            prefixes.iter().map(|_| Ok(Scores::from([]))).collect()
+        };
         let mut candidates = Vec::with_capacity(replies.len());
         for ((slot, prefix), reply) in drawn.into_iter().zip(replies) {
             match reply {
@@ -193,30 +186,24 @@ impl<'m, 'a> TextModel<'m, 'a> {
                     let log_increment = self.log_increment(&particle, log_psi_before)?;
                     candidates.push(Candidate { slot, particle, log_increment });
                 }
-                Err(error) => {
-                    let outcome = self.note(t, slot, Call::Reward, error);
-                    if status[slot] != Status::Failed {
-                        status[slot] = outcome;
-                    }
-                }
+                Err(error) => self.note(FailedSlot { step: t, slot, call: Call::Reward, error }, may_wait, status),
             }
         }
         candidates.retain(|candidate| status[candidate.slot] == Status::Live);
         Ok(candidates)
     }
 
-    /// Checks that a budget covers the scores of one more step of these texts, before that is paid for.
-    fn check_rewards(&self, parents: &[(usize, Particle)]) -> Result<(), ReasoningError> {
-        let n: usize = parents.iter().map(|(_, parent)| self.models.n_unscored(&parent.prefix) + 1).sum();
-        let n = (n * self.config.n_candidates) as u64;
-        self.models.budget().check(Call::Reward, n, &self.models.ledger()).map(drop)
-    }
-
-    /// True if a budget covers a step of `n` particles.
-    fn covers(&self, n: u64) -> bool {
-        let budget: Budget = self.models.budget();
-        let ledger = self.models.ledger();
-        budget.check(Call::Generate, n, &ledger).is_ok() && budget.check(Call::Reward, n, &ledger).is_ok()
+    /// Draws and weighs the candidates of some slots.
+    fn advance(
+        &mut self,
+        t: usize,
+        parents: &[(usize, Particle)],
+        streams: Streams,
+        may_wait: bool,
+        status: &mut [Status],
+    ) -> Result<Vec<Candidate>, ReasoningError> {
+        let drawn = self.draw(t, parents, streams, may_wait, status)?;
+        self.weigh(t, drawn, parents, may_wait, status)
     }
 }
 
@@ -239,15 +226,8 @@ impl FeynmanKac for TextModel<'_, '_> {
             .iter()
             .zip(view.weights.log_weights)
             .filter(|(text, w)| !text.prefix.is_finished() && **w > f64::NEG_INFINITY);
-        let n_to_go = to_go.count() as u64;
-        if n_to_go == 0 {
-            return Ok(Plan::stop());
-        }
-        // Resampling may fill every slot with texts that go on.
-        if !self.covers(view.population.len() as u64 * self.config.n_candidates as u64)
-            && !self.covers(n_to_go * self.config.n_candidates as u64)
-        {
-            self.is_over_budget = true;
+        self.is_over_budget = false;
+        if to_go.count() == 0 {
             return Ok(Plan::stop());
         }
         // The cloud before the first step is N times the prompt: nothing to choose from.
@@ -256,9 +236,6 @@ impl FeynmanKac for TextModel<'_, '_> {
     }
 
     fn step(&mut self, from: Move<'_, Texts>, to: Moved<'_, Texts>) -> Result<(), ReasoningError> {
-        if from.attempt == 0 {
-            self.failures.clear();
-        }
         let mut parents = Vec::new();
         for slot in from.slots.iter() {
             let ancestor = from.ancestors[slot / from.copies] as usize;
@@ -272,9 +249,15 @@ impl FeynmanKac for TextModel<'_, '_> {
             }
             parents.push((slot, parent.clone()));
         }
-        self.check_rewards(&parents)?;
-        let drawn = self.draw(from.t, &parents, from.streams, to.status)?;
-        let candidates = self.weigh(from.t, drawn, &parents, to.status)?;
+        // Where failed slots may be dropped, those that failed in every attempt are.
+        let may_wait = !self.config.engine.kill_failed || from.attempt + 1 < self.config.engine.max_attempts;
+        let candidates = match self.advance(from.t, &parents, from.streams, may_wait, to.status) {
+            Err(error) => {
+                self.is_over_budget = matches!(error, ReasoningError::Budget { .. });
+                return Err(error);
+            }
+            Ok(candidates) => candidates,
+        };
         let is_frozen_at_end = self.config.weighting != (Weighting::PerRound { reweight_finished: true });
         for family in candidates.chunk_by(|a, b| a.slot == b.slot) {
             let slot = family[0].slot;
@@ -295,11 +278,10 @@ impl std::fmt::Debug for TextModel<'_, '_> {
     }
 }
 
-/// The seed of a slot's draw: another one for each candidate, and after each failure.
-fn draw_seed(streams: Streams, slot: usize, candidate: usize, n_failed: u64) -> u64 {
+/// The seed of a slot's draw: another one for each candidate, the same one in each attempt.
+fn draw_seed(streams: Streams, slot: usize, candidate: usize) -> u64 {
     let base = streams.slot(slot).next_u64();
-    let mut stream = Stream::keyed(base, crate::rng::Purpose::Particle, candidate as u64, n_failed);
-    stream.next_u64()
+    Stream::keyed(base, crate::rng::Purpose::Particle, candidate as u64, 0).next_u64()
 }
 
 /// Draws one of a slot's candidates in proportion to its increment; the slot's increment is their mean.

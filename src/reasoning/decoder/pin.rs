@@ -194,12 +194,13 @@ impl Pin for TextModel<'_, '_> {
         let asked: Vec<&Step> = asked.iter().collect();
         let requests: Vec<_> =
             groups.iter().map(|(parent, _)| ContinuationRequest { prefix: &parent.prefix, steps: &asked }).collect();
-        let scores = self.models.score_steps(&requests)?;
+        let scores = retry::score_steps(self.models, &requests, self.config.engine.max_attempts, |_, _| ())?;
         self.pinned.scored.clear();
         self.pinned.scored_at = t;
         let mut possible = Vec::new();
-        for ((parent, slots), score) in groups.iter().zip(&scores) {
-            let (log_density, steps) = self.rescored(&steps, score);
+        for (index, ((parent, slots), score)) in groups.iter().zip(scores).enumerate() {
+            let score = score.map_err(|source| ReasoningError::Call { call: Call::Score, index, source })?;
+            let (log_density, steps) = self.rescored(&steps, &score);
             if log_density > f64::NEG_INFINITY {
                 possible.push((*parent, slots, log_density, parent.prefix.extended_by(&steps)));
             }

@@ -70,7 +70,7 @@ pub struct StepRecord {
     pub texts: Vec<Prefix>,
     /// Normalised weights.
     pub weights: Vec<f64>,
-    /// The last score of each slot's text.
+    /// The last score of each slot's text; NaN where it has none.
     pub scores: Vec<f64>,
 }
 

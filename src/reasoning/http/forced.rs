@@ -120,6 +120,10 @@ impl<D: Dialect> ForcedTextReward<D> {
 }
 
 impl<D: Dialect> RewardModel for ForcedTextReward<D> {
+    fn name(&self) -> String {
+        format!("{} as verifier", self.model)
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Logit
     }

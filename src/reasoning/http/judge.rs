@@ -121,6 +121,10 @@ impl<D: Dialect> JudgeReward<D> {
 }
 
 impl<D: Dialect> RewardModel for JudgeReward<D> {
+    fn name(&self) -> String {
+        format!("{} as judge", self.prior.model)
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Probability
     }

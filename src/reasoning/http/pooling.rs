@@ -84,6 +84,10 @@ impl PoolingReward {
 }
 
 impl RewardModel for PoolingReward {
+    fn name(&self) -> String {
+        self.model.clone()
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Probability
     }

@@ -43,6 +43,7 @@ type Input = Box<dyn Fn(&Prefix) -> Option<String> + Send>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LlamaReward {
+    name: String,
     model: Arc<Llama>,
     tokenizer: CharTokenizer,
     bos: u32,
@@ -84,7 +85,15 @@ impl LlamaReward {
         }
         let bos = tokenizer.bos().ok_or_else(|| LlamaError::MissingToken { token: "<bos>".into() })?;
         let cache = model.new_cache();
-        Ok(Self { model, tokenizer, bos, input: Box::new(input), floor, cache, batch: TokenBatch::new() })
+        let name = "llama reward model".to_owned();
+        Ok(Self { name, model, tokenizer, bos, input: Box::new(input), floor, cache, batch: TokenBatch::new() })
+    }
+
+    /// Names the model, for what runs record.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Logits of texts, all different.
@@ -122,6 +131,10 @@ struct Draft {
 }
 
 impl RewardModel for LlamaReward {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Logit
     }

@@ -273,6 +273,10 @@ impl StepGenerator for TableModel {
 }
 
 impl RewardModel for TableModel {
+    fn name(&self) -> String {
+        "table".to_owned()
+    }
+
     fn scale(&self) -> RewardScale {
         RewardScale::Probability
     }

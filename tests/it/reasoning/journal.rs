@@ -155,6 +155,36 @@ fn failures_that_a_run_survived_fail_again_and_the_one_that_ended_it_is_tried_ag
     assert_same(&whole, &resume(&file.0, &mut Generator::sound(markov()), &mut Rewards::sound(markov())).unwrap());
 }
 
+/// A slot that failed in every attempt was dropped: it is again, in a resumed run too.
+#[test]
+fn slots_that_never_came_are_dropped_again() {
+    let faulty = || {
+        Generator::changed(markov(), |n, _, x| match n {
+            3 | 32.. if n < 35 => Err(failure(Severity::Transient)),
+            _ => Ok(x),
+        })
+    };
+    let refused = || {
+        Rewards::changed(markov(), |n, _, x| {
+            Ok(if n == 5 { posterity::reasoning::StepScores { scores: vec![f64::NAN], ..x } } else { x })
+        })
+    };
+    let decoder = Decoder::new(DecoderConfig::new(32, 4).max_attempts(2).drop_failed(true));
+    let run = |file: &TempFile, generator: &mut Generator, rewards: &mut Rewards| {
+        let models = Models::new(generator, rewards);
+        let mut journal = Journal::open(&file.0, &decoder.header(&models, &Prefix::prompt(""))).unwrap();
+        decoder.decode(&mut models.with_journal(&mut journal), &Prefix::prompt(""))
+    };
+    let file = TempFile::new("dropped");
+    let whole = run(&file, &mut faulty(), &mut refused()).unwrap();
+    // Once for its generation, in both attempts, and once for a score that is none.
+    assert!(whole.n_dropped >= 2 && whole.failed.len() > whole.n_dropped, "{} {}", whole.n_dropped, whole.failed.len());
+    let (mut generator, mut rewards) = (Generator::sound(markov()), Rewards::sound(markov()));
+    let resumed = run(&file, &mut generator, &mut rewards).unwrap();
+    assert_same(&whole, &resumed);
+    assert_eq!((generator.n_requests, rewards.n_requests), (0, 0));
+}
+
 #[test]
 fn infinite_numbers_survive_the_file() {
     let file = TempFile::new("infinite");
@@ -168,7 +198,7 @@ fn infinite_numbers_survive_the_file() {
         // A step that the table cannot write, asked for twice.
         let stranger = Step::new("x", Finish::Step);
         let request = ContinuationRequest { prefix: &prompt(), steps: &[&stranger] };
-        let scores = models.score_steps(&[request, request]).unwrap();
+        let scores: Vec<_> = models.score_steps(&[request, request]).unwrap().into_iter().map(Result::unwrap).collect();
         let ledger = models.ledger();
         ((scored, scores), (costs(&ledger), ledger.replayed))
     };
@@ -250,9 +280,10 @@ fn journals_of_other_runs_are_refused_by_the_field_that_differs_and_kept() {
     assert_eq!(refused(|header| header.target("p(x)")), "target");
     assert_eq!(refused(|header| header.setting("n_particles", 8)), "settings.n_particles");
     assert_eq!(refused(|header| header.setting("new", 8)), "settings.new");
-    assert_eq!(refused(|header| RunHeader { settings: Default::default(), ..header }), "settings.max_steps");
+    assert_eq!(refused(|header| RunHeader { settings: Default::default(), ..header }), "settings.clip");
     assert_eq!(refused(|header| RunHeader { prompt: "3+3=".into(), ..header }), "prompt");
     assert_eq!(refused(|header| RunHeader { prompt_key: Prefix::prompt("").key(), ..header }), "prompt_key");
+    assert_eq!(refused(|header| RunHeader { reward_model: "another".into(), ..header }), "reward_model");
     assert_eq!(refused(|header| RunHeader { reward_scale: RewardScale::Logit, ..header }), "reward_scale");
     let hot = |mut header: RunHeader| {
         header.prior.temperature = 0.8;

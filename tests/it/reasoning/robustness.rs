@@ -1,11 +1,12 @@
 //! The decoder on models that fail, lie or run out of budget: typed errors, no weight from a bad number, no budget exceeded.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use posterity::Error;
 use posterity::reasoning::{
-    Budget, Call, Decoded, Decoder, DecoderConfig, Draw, Extension, Finish, ForcedEnd, Link, Models, Potential, Prefix,
-    ReasoningError, RewardScale, Severity, Step, StepScores, Stopped, TableModel, TableRow,
+    Budget, Call, CallError, ContinuationRequest, ContinuationScore, Decoded, Decoder, DecoderConfig, Draw, Extension, Finish,
+    ForcedEnd, GibbsConfig, GibbsDecoder, Link, Models, Potential, Prefix, ReasoningError, RewardScale, SamplingPrior, Severity,
+    Step, StepGenerator, StepRequest, StepScores, Stopped, TableModel, TableRow,
 };
 
 use super::exact::markov;
@@ -111,19 +112,16 @@ fn wrong_numbers_of_replies_and_of_scores_are_errors() {
 }
 
 #[test]
-fn transient_failures_are_tried_again_with_another_seed() {
+fn transient_failures_are_tried_again_with_the_same_seed() {
     let whole = sound();
     let mut generator = Generator::failing(markov(), Severity::Transient, &[3, 9]);
     let decoded = decode(config(), &mut generator, &mut Rewards::sound(markov())).unwrap();
     assert_eq!((decoded.n_dropped, decoded.failed.len(), decoded.ledger.failed), (0, 2, 2));
     assert_eq!((decoded.failed[0].step, decoded.failed[0].slot, decoded.failed[0].call), (1, 3, Call::Generate));
-    // A batch for the slot alone, with a seed of its own: a server that fails for a seed would fail again for the same one.
+    // A batch for the slot alone: another seed would make what is drawn conditional on not failing.
     assert_eq!(generator.batches[..2], [8, 1]);
-    assert_eq!(generator.seeds.iter().collect::<HashSet<_>>().len(), generator.seeds.len());
-    // What the other particles drew in that step is as without the failure.
-    for slot in (0..8).filter(|&slot| slot != 3) {
-        assert_eq!(decoded.steps[0].texts[slot], whole.steps[0].texts[slot], "{slot}");
-    }
+    assert_eq!(generator.seeds[8], generator.seeds[3]);
+    assert!(same(&whole, &decoded));
 
     // A reward model is deterministic: the result is that of the run without failures.
     let mut rewards = Rewards::failing(markov(), Severity::Transient, &[0, 2, 3]);
@@ -143,6 +141,196 @@ fn transient_failures_without_end_are_the_slots_error() {
     let ReasoningError::Slot { step: 1, slot: 4, call: Call::Generate, source } = error else { panic!("{error:?}") };
     assert_eq!((source.severity(), source.to_string().as_str()), (Severity::Transient, "planted"));
     assert_eq!(generator.batches, [8, 1, 1]);
+
+    // Where failed slots may be dropped, this one is.
+    let mut generator = Generator::changed(markov(), |n, _, extension| {
+        if n == 4 || (8..10).contains(&n) { Err(super::faults::failure(Severity::Transient)) } else { Ok(extension) }
+    });
+    let decoded = decode(config().max_attempts(3).drop_failed(true), &mut generator, &mut Rewards::sound(markov())).unwrap();
+    assert_eq!((decoded.n_dropped, decoded.failed.len()), (1, 3));
+    assert_eq!(decoded.steps[0].weights[4], 0.0);
+}
+
+/// What is refused was paid for all the same.
+#[test]
+fn replies_that_are_refused_are_counted() {
+    let mut generator = Generator::changed(markov(), |n, _, mut extension| {
+        if n == 2 {
+            extension.step.log_model = Some(f64::NAN);
+        }
+        Ok(extension)
+    });
+    let mut rewards =
+        Rewards::changed(markov(), |n, _, x| Ok(if n == 1 { StepScores { scores: vec![f64::NAN], ..x } } else { x }));
+    let decoded = decode(config().drop_failed(true), &mut generator, &mut rewards).unwrap();
+    assert_eq!(
+        (decoded.ledger.generations, decoded.ledger.reward_calls),
+        (generator.n_requests as u64, rewards.n_requests as u64)
+    );
+    assert_eq!(decoded.ledger.generated_tokens, decoded.ledger.generations);
+}
+
+#[test]
+fn a_decoder_goes_on_where_it_stopped_even_if_its_budget_is_spent() {
+    for (severity, n_attempts) in [(Severity::Slot, 3), (Severity::Transient, 1)] {
+        let whole = sound();
+        let mut generator = Generator::failing(markov(), severity, &[20]);
+        let mut rewards = Rewards::sound(markov());
+        let (limit, reward_calls) = (Some(whole.ledger.generations + 1), Some(whole.ledger.generations));
+        let budget = Budget { generations: limit, reward_calls, ..Budget::default() };
+        let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
+        let (decoder, prompt) = (Decoder::new(config().max_attempts(n_attempts)), Prefix::prompt("?"));
+        decoder.decode(&mut models, &prompt).unwrap_err();
+        let again = decoder.decode(&mut models, &prompt).unwrap();
+        assert!(same(&whole, &again) && again.stopped == Stopped::Finished);
+        // And once more, from what is there.
+        assert!(same(&whole, &decoder.decode(&mut models, &prompt).unwrap()));
+        drop(models);
+        assert_eq!(generator.n_requests as u64, whole.ledger.generations + 1);
+        assert_eq!(rewards.n_requests as u64, whole.ledger.reward_calls);
+    }
+}
+
+/// Writes five tokens per step, or as many as it may.
+struct Wordy {
+    limits: Vec<Option<u64>>,
+}
+
+impl StepGenerator for Wordy {
+    fn sampling_prior(&self) -> SamplingPrior {
+        SamplingPrior { max_tokens_per_step: Some(6), ..SamplingPrior::of_model("wordy") }
+    }
+
+    fn extend(&mut self, requests: &[StepRequest<'_>]) -> Vec<Result<Extension, CallError>> {
+        let extend = |request: &StepRequest<'_>| {
+            self.limits.push(request.max_tokens);
+            let n_tokens = request.max_tokens.map_or(5, |limit| limit.min(5));
+            let finish = if n_tokens < 5 { Finish::MaxTokens } else { Finish::Step };
+            Ok(Extension::new(Step { n_tokens, ..Step::new(format!("{n_tokens} {}", request.seed), finish) }))
+        };
+        requests.iter().map(extend).collect()
+    }
+}
+
+/// A step that a budget cut off is no draw from the prior: it is paid for, but no part of any text.
+#[test]
+fn steps_that_a_budget_cuts_off_are_not_used() {
+    let config = DecoderConfig::new(4, 1).max_steps(3);
+    for limit in 0..70 {
+        let (mut generator, mut rewards) = (Wordy { limits: Vec::new() }, Rewards::constant(RewardScale::Probability, 0.5));
+        let mut models = Models::new(&mut generator, &mut rewards).with_budget(Budget::tokens(limit));
+        let decoded = Decoder::new(config.clone()).decode(&mut models, &Prefix::prompt("")).unwrap();
+        assert_eq!(decoded.stopped == Stopped::Finished, limit >= 60, "{limit}");
+        assert_eq!(decoded.steps.len() as u64, limit.min(60) / 20);
+        assert!(decoded.ledger.generated_tokens <= limit);
+        for text in &decoded.texts {
+            assert!(text.prefix.steps().iter().all(|step| step.n_tokens == 5 && step.finish != Finish::MaxTokens));
+        }
+        // Asked for again, nothing of it is there.
+        let again = Decoder::new(config.clone()).decode(&mut models, &Prefix::prompt("")).unwrap();
+        assert_eq!((again.stopped, again.steps.len()), (decoded.stopped, decoded.steps.len()));
+        drop(models);
+        // A limit that the prior has anyway is not the budget's.
+        assert!(generator.limits.iter().flatten().all(|&limit| limit < 6));
+    }
+}
+
+#[test]
+fn what_texts_have_in_common_is_scored_once() {
+    let mut prompt = Prefix::prompt("");
+    for _ in 0..4 {
+        prompt = prompt.extended(Step::new("x", Finish::Step));
+    }
+    let texts: Vec<Prefix> = (0..5).map(|i| prompt.extended(Step::new(format!("{i}"), Finish::Step))).collect();
+    let mut generator = Generator::sound(markov());
+    let mut rewards = Rewards::constant(RewardScale::Probability, 0.5);
+    let budget = Budget { reward_calls: Some(9), ..Budget::default() };
+    let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
+    let replies = models.score(&texts.iter().collect::<Vec<_>>()).unwrap();
+    assert!(replies.iter().all(|reply| reply.as_ref().unwrap()[..] == [0.5; 5]));
+    assert_eq!((models.ledger().reward_calls, models.ledger().reward_batches), (9, 2));
+    drop(models);
+    assert_eq!(rewards.batches, [1, 5]);
+
+    // If that fails all of them do, until it is asked for again.
+    let mut rewards = Rewards::failing(markov(), Severity::Transient, &[0]);
+    let mut models = Models::new(&mut generator, &mut rewards);
+    let steps =
+        ["G", "B"].map(|text| Prefix::prompt("").extended(Step::new("G", Finish::Step)).extended(Step::new(text, Finish::Step)));
+    let replies = models.score(&[&steps[0], &steps[1]]).unwrap();
+    assert!(replies.iter().all(|reply| reply.as_ref().unwrap_err().severity() == Severity::Transient));
+    assert!(models.score(&[&steps[0], &steps[1]]).unwrap().iter().all(Result::is_ok));
+}
+
+#[test]
+fn no_potential_needs_no_rewards() {
+    let mut rewards = Rewards::failing(markov(), Severity::Fatal, &[0]);
+    let decoded = decode(config().potential(Potential::none()), &mut Generator::sound(markov()), &mut rewards).unwrap();
+    assert_eq!((rewards.n_requests, decoded.evidence.unwrap().log), (0, 0.0));
+    assert!(decoded.texts.iter().all(|text| text.scores.is_empty() && text.log_psi == 0.0));
+    assert_eq!(decoded.target, "p(x)");
+}
+
+/// A table whose second request for log-probabilities fails the first time.
+struct Forgetful {
+    table: TableModel,
+    severity: Severity,
+    asked: Vec<usize>,
+}
+
+impl StepGenerator for Forgetful {
+    fn sampling_prior(&self) -> SamplingPrior {
+        self.table.sampling_prior()
+    }
+
+    fn extend(&mut self, requests: &[StepRequest<'_>]) -> Vec<Result<Extension, CallError>> {
+        self.table.extend(requests)
+    }
+
+    fn can_score(&self) -> bool {
+        true
+    }
+
+    fn score(&mut self, requests: &[ContinuationRequest<'_>]) -> Vec<Result<ContinuationScore, CallError>> {
+        let mut scores = StepGenerator::score(&mut self.table, requests);
+        if self.asked.is_empty() && scores.len() > 1 {
+            scores[1] = Err(super::faults::failure(self.severity));
+        }
+        self.asked.push(requests.len());
+        scores
+    }
+}
+
+#[test]
+fn log_probabilities_of_other_slots_are_kept_where_one_fails() {
+    let steps = [Step::new("G", Finish::Step), Step::new("B", Finish::Step), Step { n_tokens: 3, ..Step::new("G", Finish::Eos) }];
+    let steps = steps.each_ref().map(|step| [step]);
+    let prompt = Prefix::prompt("");
+    let requests = steps.each_ref().map(|steps| ContinuationRequest { prefix: &prompt, steps });
+    let mut generator = Forgetful { table: markov(), severity: Severity::Transient, asked: Vec::new() };
+    let mut rewards = Rewards::sound(markov());
+    let budget = Budget { scored_tokens: Some(7), ..Budget::default() };
+    let mut models = Models::new(&mut generator, &mut rewards).with_budget(budget);
+    let replies = models.score_steps(&requests).unwrap();
+    assert_eq!(replies.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!((models.ledger().scored_tokens, models.ledger().failed), (2, 1));
+    assert!(models.score_steps(&requests).unwrap().iter().all(Result::is_ok));
+    // Five tokens more than there are left.
+    let error = models.score_steps(&requests).unwrap_err();
+    assert!(matches!(error, ReasoningError::Budget { what: "scored tokens", limit: 7, spent: 5 }), "{error:?}");
+
+    // Ancestor sampling asks again.
+    let sweep = |severity| {
+        let mut generator = Forgetful { table: markov(), severity, asked: Vec::new() };
+        let mut rewards = Rewards::sound(markov());
+        let config = GibbsConfig::new(DecoderConfig::new(8, 3).potential(Potential::product()), 20).ancestor_sampling(true);
+        let gibbs = GibbsDecoder::new(config).decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""))?;
+        Ok::<_, ReasoningError>((gibbs.chain.len(), generator.asked))
+    };
+    let (n, asked) = sweep(Severity::Transient).unwrap();
+    assert_eq!((n, asked[1]), (20, 1));
+    let error = sweep(Severity::Slot).unwrap_err();
+    assert!(matches!(error, ReasoningError::Call { call: Call::Score, index: 1, .. }), "{error:?}");
 }
 
 #[test]
@@ -286,6 +474,7 @@ fn no_budget_is_ever_exceeded() {
         generations: Some(whole.ledger.generations),
         generated_tokens: Some(whole.ledger.generated_tokens),
         reward_calls: Some(whole.ledger.generations),
+        ..Budget::default()
     };
     let budgeted = within(enough, config()).unwrap();
     assert!(same(&whole, &budgeted) && budgeted.stopped == Stopped::Finished);
