@@ -135,20 +135,23 @@ impl<'a> Models<'a> {
         cut: impl Fn(Prefix) -> Prefix,
         texts: impl IntoIterator<Item = &'p Prefix>,
     ) -> Result<(), ReasoningError> {
-        let mut unscored: HashSet<PrefixKey> = HashSet::new();
-        let mut add = |text: &Prefix| unscored.extend(text.lineage().take(self.n_unscored(text)).map(Prefix::key));
-        texts.into_iter().for_each(&mut add);
+        let mut seen: HashSet<PrefixKey> = HashSet::new();
+        let mut all: Vec<Prefix> = texts.into_iter().filter(|text| seen.insert(text.key())).cloned().collect();
         let mut n_new = 0;
         for draw in draws {
-            match self.drawn.get(&draw.key()) {
-                Some(extended) => add(&cut(extended.clone())),
+            match self.drawn.get(&draw.key()).map(|extended| cut(extended.clone())) {
+                Some(text) if seen.insert(text.key()) => all.push(text),
+                Some(_) => {}
                 None => {
                     n_new += 1;
-                    add(draw.prefix);
+                    all.push(draw.prefix.clone());
                 }
             }
         }
-        self.budget.check(Call::Reward, n_new + unscored.len() as u64, &self.ledger).map(drop)
+        // As `score` counts them.
+        let n_common = common_part(all.iter()).map_or(0, |common| self.n_unscored(&common));
+        let n_steps: usize = all.iter().map(|text| self.n_unscored(text) - n_common).sum();
+        self.budget.check(Call::Reward, (n_new + n_common + n_steps) as u64, &self.ledger).map(drop)
     }
 
     /// Draws one step after each prefix, in one batch; replies are the extended prefixes.
