@@ -80,7 +80,8 @@ impl LlamaConfig {
         let is_width = |value: &Value| value.as_u64() == Some(self.d_head() as u64);
         let is_llama = |value: &Value| value == "llama";
         let is_whole = |value: &Value| value.as_f64() == Some(1.0);
-        let rules: [(&str, &dyn Fn(&Value) -> bool, &str); 9] = [
+        type Rule<'a> = (&'static str, &'a dyn Fn(&Value) -> bool, &'static str);
+        let rules: [Rule<'_>; 9] = [
             ("model_type", &is_llama, "`llama`"),
             ("rope_scaling", &is_default, "the default"),
             ("rope_parameters", &is_default, "the default"),
