@@ -9,7 +9,7 @@ trap 'exit 143' TERM
 
 # A pipe would hide the status.
 status=0
-scripts/llama_server/with_servers.sh cargo test --quiet --features llm-http --test it -- --ignored real_server >"$log" 2>&1 || status=$?
+scripts/llama_server/with_servers.sh cargo test --quiet --features llm-http,plot --test it -- --ignored real_server >"$log" 2>&1 || status=$?
 cat "$log"
 test "$status" -eq 0
 grep -q "^SKIPPED: " "$log" || grep -q "^test result: ok. [1-9]" "$log"
