@@ -34,9 +34,13 @@ enum Kind {
 }
 
 fn target() -> Law {
+    target_of(PSI, INCREMENT)
+}
+
+fn target_of(psi: [f64; 2], increment: [[f64; 2]; 2]) -> Law {
     let mut law = [0.0; 4];
     for (i, p) in law.iter_mut().enumerate() {
-        *p = FIRST[i / 2] * NEXT[i / 2][i % 2] * PSI[i / 2] * INCREMENT[i / 2][i % 2];
+        *p = FIRST[i / 2] * NEXT[i / 2][i % 2] * psi[i / 2] * increment[i / 2][i % 2];
     }
     let z: f64 = law.iter().sum();
     law.map(|p| p / z)
@@ -44,14 +48,18 @@ fn target() -> Law {
 
 /// The kernel of a sweep of two particles under multinomial resampling: row by reference, column by new text.
 fn kernel(kind: Kind) -> [Law; 4] {
+    kernel_of(kind, PSI, INCREMENT)
+}
+
+fn kernel_of(kind: Kind, psi: [f64; 2], increment: [[f64; 2]; 2]) -> [Law; 4] {
     let mut rows = [[0.0; 4]; 4];
     for (reference, row) in rows.iter_mut().enumerate() {
         let (r1, r2) = (reference / 2, reference % 2);
         for f1 in 0..2 {
-            let w_reference = if kind == Kind::LookAhead { INCREMENT[r1][r2] } else { PSI[r1] };
-            let w_free = PSI[f1];
+            let w_reference = if kind == Kind::LookAhead { increment[r1][r2] } else { psi[r1] };
+            let w_free = psi[f1];
             let connected = |x1: usize, w: f64| match kind {
-                Kind::FullPath => w * NEXT[x1][r2] * INCREMENT[x1][r2],
+                Kind::FullPath => w * NEXT[x1][r2] * increment[x1][r2],
                 _ => w * NEXT[x1][r2],
             };
             let (c_reference, c_free) = (connected(r1, w_reference), connected(f1, w_free));
@@ -63,7 +71,7 @@ fn kernel(kind: Kind) -> [Law; 4] {
                 for (parent, w) in [(r1, w_reference), (f1, w_free)] {
                     for f2 in 0..2 {
                         let p = FIRST[f1] * p_past * w / (w_reference + w_free) * NEXT[parent][f2];
-                        let last = [INCREMENT[past][r2], INCREMENT[parent][f2]];
+                        let last = [increment[past][r2], increment[parent][f2]];
                         row[2 * past + r2] += p * last[0] / (last[0] + last[1]);
                         row[2 * parent + f2] += p * last[1] / (last[0] + last[1]);
                     }
@@ -100,6 +108,24 @@ fn kernels_by_hand_have_the_laws_that_were_computed_before() {
     }
     for (kind, expected) in [(Kind::NaiveAncestors, 0.024262), (Kind::LookAhead, 0.058088)] {
         let stationary = (0..1000).fold(pi, |law, _| after(&law, &kernel(kind)));
+        assert!((total_variation(&stationary, &pi) - expected).abs() < 1e-6, "{kind:?} {stationary:?}");
+    }
+}
+
+#[test]
+fn kernels_with_odds_have_the_laws_that_were_computed_before() {
+    let odds = |r: f64| r / (1.0 - r);
+    let (psi, increment) = (PSI.map(odds), INCREMENT.map(|row| row.map(odds)));
+    let pi = target_of(psi, increment);
+    for (p, expected) in pi.iter().zip([0.96869852, 0.01153213, 0.00988468, 0.00988468]) {
+        assert!((p - expected).abs() < 1e-8, "{pi:?}");
+    }
+    for kind in [Kind::Genealogy, Kind::FullPath] {
+        let change = total_variation(&after(&pi, &kernel_of(kind, psi, increment)), &pi);
+        assert!(change < 1e-15, "{kind:?} {change}");
+    }
+    for (kind, expected) in [(Kind::NaiveAncestors, 0.020074), (Kind::LookAhead, 0.001659)] {
+        let stationary = (0..1000).fold(pi, |law, _| after(&law, &kernel_of(kind, psi, increment)));
         assert!((total_variation(&stationary, &pi) - expected).abs() < 1e-6, "{kind:?} {stationary:?}");
     }
 }
