@@ -21,7 +21,7 @@ use std::time::Instant;
 use arguments::Arguments;
 use methods::{Method, Run};
 use posterity::reasoning::countdown::Problem;
-use posterity::reasoning::{Decoder, DecoderConfig, Models, Selector};
+use posterity::reasoning::{Decoder, DecoderConfig, Evidence, Models, Selector};
 use setting::Setting;
 use table::{Record, Results};
 
@@ -70,17 +70,25 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
         }
     }
     println!("{}", results.cost_table(&names, &arguments.n));
-    println!("share of the particle decoder's time outside both models: {:.2} %", 100.0 * runs.engine_seconds / runs.seconds);
+    if runs.seconds > 0.0 {
+        println!("share of the particle decoder's time outside both models: {:.2} %", 100.0 * runs.engine_seconds / runs.seconds);
+    }
     println!("{:.0} s", start.elapsed().as_secs_f64());
     draw(arguments, &results, &names)
 }
 
-/// One problem decoded by 16 particles, step by step.
+/// Runs whose evidence is put together.
+const N_RUNS: u64 = 8;
+
+/// One problem decoded by 16 particles, step by step, and what several such runs say of the evidence.
 fn show_one(setting: &Setting, problems: &[Problem]) -> Result<(), AnyError> {
     let Some(problem) = problems.first() else { return Ok(()) };
     let (mut generator, mut rewards) = (setting.generator()?, setting.rewards()?);
-    let decoder = Decoder::new(DecoderConfig::new(16, 1).max_steps(problem.n_lines()));
-    let decoded = decoder.decode(&mut Models::new(&mut generator, &mut rewards), &problem.prompt())?;
+    let mut run = |seed| {
+        let decoder = Decoder::new(DecoderConfig::new(16, seed).max_steps(problem.n_lines()));
+        decoder.decode(&mut Models::new(&mut generator, &mut rewards), &problem.prompt())
+    };
+    let decoded = run(1)?;
     println!("problem (target:numbers)   {}", problem.text().trim());
     println!("target of the decoder      {}", decoded.target);
     for step in &decoded.steps {
@@ -89,10 +97,11 @@ fn show_one(setting: &Setting, problems: &[Problem]) -> Result<(), AnyError> {
             step.step, step.ess, step.n_distinct, step.log_evidence
         );
     }
-    if let Some(evidence) = decoded.evidence {
-        let error = evidence.standard_error.map_or("unknown".to_owned(), |error| format!("{error:.2}"));
-        println!("log-evidence               {:.2} (standard error {error})", evidence.log);
-    }
+    let others = (2..=N_RUNS).map(run).collect::<Result<Vec<_>, _>>()?;
+    let evidences: Vec<Evidence> = [&decoded].into_iter().chain(&others).filter_map(|decoded| decoded.evidence).collect();
+    let evidence = Evidence::of_runs(&evidences)?;
+    let error = evidence.standard_error.map_or("unknown".to_owned(), |error| format!("{error:.2}"));
+    println!("log-evidence of {N_RUNS} runs      {:.2}, standard error {error}", evidence.log);
     if let Some(chosen) = Selector::MaxReward.select(&decoded.texts, &setting::answers()) {
         let text = &decoded.texts[chosen.index];
         let verdict = match problem.check(&text.prefix.written()) {

@@ -1,14 +1,33 @@
 //! Decoding of a language model's reasoning steps as inference.
 //!
-//! A language model that writes in steps is a proposal, a process reward model that judges them is a potential, and texts are particles of
-//! the same [engine](crate::smc) that filters time series. What follows from that, and most scripts lose: the target has a name, its
-//! normalising constant is estimated without bias and with an error, weights are carried until texts are finished and no longer, and every
-//! other method runs on the same two traits at the same price.
+//! A language model writes a text in steps, and a process reward model scores it after each of them. Texts in the making are particles of the
+//! same [engine](crate::smc) that filters time series: the language model proposes, a potential ψ of the scores weighs.
+//!
+//! ```text
+//! prompt -> steps -> scores r₁ … r_T            target over finished texts:  π(x) = p(x) ψ_T(x) / Z
+//! ```
+//! So the target has a name, Z is estimated without bias, weights are carried until a text is finished and no longer, and every other
+//! method (Markov chains, search, votes) runs on the same two traits at the same price.
+//!
+//! ```
+//! use posterity::reasoning::{Answers, Decoder, DecoderConfig, Models, Potential, Prefix, Selector, TableModel};
+//! // A language and a reward model in one table; any `StepGenerator` and any `RewardModel` will do.
+//! let (mut generator, mut rewards) = (TableModel::two_step_example(), TableModel::two_step_example());
+//! let decoder = Decoder::new(DecoderConfig::new(500, 1).potential(Potential::product()));
+//! let decoded = decoder.decode(&mut Models::new(&mut generator, &mut rewards), &Prefix::prompt(""))?;
+//! assert_eq!(decoded.target, "p(x) prod_t r_t");
+//! let answer = Selector::WeightedVote.select(&decoded.texts, &Answers::last_line()).unwrap();
+//! // The exact share is 0.7059.
+//! assert!(answer.answer == "AA" && (answer.share - 0.7059).abs() < 0.1);
+//! # Ok::<(), posterity::reasoning::ReasoningError>(())
+//! ```
 //!
 //! | to | see |
 //! |---|---|
 //! | bring a language model | [`StepGenerator`] |
 //! | bring a reward model | [`RewardModel`] |
+//! | have models served by vLLM or llama.cpp | `http`, with the feature `llm-http` |
+//! | run a small model offline | [`llama`], [`countdown`] |
 //! | say what scores amount to | [`Potential`] |
 //! | decode by particles | [`Decoder`]; [`WithoutReplacement`], where no two of them are the same text |
 //! | search, or sample and vote | [`Search`] |
@@ -18,8 +37,8 @@
 //! | find answers, and choose one | [`AnswerRule`], [`Selector`] |
 //! | decode by a Markov chain, exact in the long run | [`GibbsDecoder`], [`TemperedDecoder`]; [`PowerSampler`] for p(x)^α |
 //! | count, limit, cache and record calls | [`Models`], [`Budget`], [`Ledger`], [`Journal`] |
+//! | keep a run, and look at it | [`Trace`]; `Decoded::genealogy`, with the feature `plot` |
 //! | stop voting when the answer is certain | [`MajorityCertificate`] |
-//! | run a small model offline | [`llama`], [`countdown`] |
 //! | know the answer exactly | [`TableModel`], [`ExactTarget`] |
 
 mod answers;

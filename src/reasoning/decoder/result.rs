@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{FailedSlot, TextModel};
 use super::particles::Texts;
+use crate::error::Error;
 use crate::reasoning::{Ledger, Prefix, PrefixKey, SamplingPrior};
 use crate::smc::{Smc, Snapshot};
 
@@ -29,6 +30,15 @@ impl WeightedText {
 }
 
 /// An estimate of log Z.
+///
+/// ```
+/// use posterity::reasoning::Evidence;
+/// let run = |z: f64| Evidence { log: z.ln(), standard_error: None };
+/// let both = Evidence::of_runs(&[run(1.0), run(3.0)])?;
+/// assert!((both.log - 2.0_f64.ln()).abs() < 1e-12);
+/// assert!((both.standard_error.unwrap() - 0.5).abs() < 1e-12);
+/// # Ok::<(), posterity::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// log Ẑ; Ẑ itself is unbiased.
@@ -38,7 +48,7 @@ pub struct Evidence {
     ///
     /// It is meant for multinomial resampling. Under systematic, stratified and SSP resampling it is too small, and where they resample in
     /// every step there is mostly none: `None` if the estimate of the variance is not positive, or the genealogy has
-    /// coalesced. Several runs tell more.
+    /// coalesced. [`Evidence::of_runs`] has one for any scheme.
     pub standard_error: Option<f64>,
 }
 
@@ -46,6 +56,30 @@ impl Evidence {
     pub(in crate::reasoning) fn of(log: f64, relative_variance: f64) -> Self {
         let is_known = relative_variance > 0.0 && relative_variance < 1.0;
         Self { log, standard_error: is_known.then(|| relative_variance.sqrt()) }
+    }
+
+    /// The estimate of independent runs of the same decoder, under any scheme: the log of the mean of their Ẑ, which is unbiased again, with the
+    /// standard error that their spread gives. One run has the error that it has; runs that all found nothing have none.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without runs, [`Error::NotFinite`] for an estimate that is NaN or +∞.
+    pub fn of_runs(runs: &[Self]) -> Result<Self, Error> {
+        if let Some((index, run)) = runs.iter().enumerate().find(|(_, run)| !(run.log < f64::INFINITY)) {
+            return Err(Error::NotFinite { what: "log-evidence of runs", index, value: run.log });
+        }
+        let largest = runs.iter().map(|run| run.log).fold(f64::NEG_INFINITY, f64::max);
+        match runs {
+            [] => Err(Error::Empty { what: "runs" }),
+            [run] => Ok(*run),
+            _ if largest == f64::NEG_INFINITY => Ok(Self { log: largest, standard_error: None }),
+            _ => {
+                let n = runs.len() as f64;
+                let ratio = |run: &Self| (run.log - largest).exp();
+                let mean = runs.iter().map(ratio).sum::<f64>() / n;
+                let variance = runs.iter().map(|run| (ratio(run) - mean).powi(2)).sum::<f64>() / (n - 1.0);
+                Ok(Self { log: largest + mean.ln(), standard_error: Some((variance / n).sqrt() / mean) })
+            }
+        }
     }
 }
 

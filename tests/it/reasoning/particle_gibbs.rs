@@ -31,6 +31,8 @@ enum Kind {
     NaiveAncestors,
     /// The reference's weight at step 1 is the score of its step 2.
     LookAhead,
+    /// That, and the free particle is drawn once more after the last step, before a text is drawn by the same weights.
+    LookAheadTwice,
 }
 
 fn target() -> Law {
@@ -56,7 +58,8 @@ fn kernel_of(kind: Kind, psi: [f64; 2], increment: [[f64; 2]; 2]) -> [Law; 4] {
     for (reference, row) in rows.iter_mut().enumerate() {
         let (r1, r2) = (reference / 2, reference % 2);
         for f1 in 0..2 {
-            let w_reference = if kind == Kind::LookAhead { increment[r1][r2] } else { psi[r1] };
+            let looks_ahead = matches!(kind, Kind::LookAhead | Kind::LookAheadTwice);
+            let w_reference = if looks_ahead { increment[r1][r2] } else { psi[r1] };
             let w_free = psi[f1];
             let connected = |x1: usize, w: f64| match kind {
                 Kind::FullPath => w * NEXT[x1][r2] * increment[x1][r2],
@@ -64,7 +67,7 @@ fn kernel_of(kind: Kind, psi: [f64; 2], increment: [[f64; 2]; 2]) -> [Law; 4] {
             };
             let (c_reference, c_free) = (connected(r1, w_reference), connected(f1, w_free));
             let pasts = match kind {
-                Kind::Genealogy | Kind::LookAhead => [(r1, 1.0), (f1, 0.0)],
+                Kind::Genealogy | Kind::LookAhead | Kind::LookAheadTwice => [(r1, 1.0), (f1, 0.0)],
                 _ => [(r1, c_reference / (c_reference + c_free)), (f1, c_free / (c_reference + c_free))],
             };
             for (past, p_past) in pasts {
@@ -72,8 +75,11 @@ fn kernel_of(kind: Kind, psi: [f64; 2], increment: [[f64; 2]; 2]) -> [Law; 4] {
                     for f2 in 0..2 {
                         let p = FIRST[f1] * p_past * w / (w_reference + w_free) * NEXT[parent][f2];
                         let last = [increment[past][r2], increment[parent][f2]];
-                        row[2 * past + r2] += p * last[0] / (last[0] + last[1]);
-                        row[2 * parent + f2] += p * last[1] / (last[0] + last[1]);
+                        // Drawn once more, the free particle is the reference in this share of cases, and the draw between them idle.
+                        let p_same = if kind == Kind::LookAheadTwice { last[0] / (last[0] + last[1]) } else { 0.0 };
+                        let p_reference = p_same + (1.0 - p_same) * last[0] / (last[0] + last[1]);
+                        row[2 * past + r2] += p * p_reference;
+                        row[2 * parent + f2] += p * (1.0 - p_reference);
                     }
                 }
             }
@@ -106,7 +112,7 @@ fn kernels_by_hand_have_the_laws_that_were_computed_before() {
         let change = total_variation(&after(&pi, &kernel(kind)), &pi);
         assert!(change < 1e-15, "{kind:?} {change}");
     }
-    for (kind, expected) in [(Kind::NaiveAncestors, 0.024262), (Kind::LookAhead, 0.058088)] {
+    for (kind, expected) in [(Kind::NaiveAncestors, 0.024262), (Kind::LookAhead, 0.058088), (Kind::LookAheadTwice, 0.087175)] {
         let stationary = (0..1000).fold(pi, |law, _| after(&law, &kernel(kind)));
         assert!((total_variation(&stationary, &pi) - expected).abs() < 1e-6, "{kind:?} {stationary:?}");
     }
@@ -124,7 +130,7 @@ fn kernels_with_odds_have_the_laws_that_were_computed_before() {
         let change = total_variation(&after(&pi, &kernel_of(kind, psi, increment)), &pi);
         assert!(change < 1e-15, "{kind:?} {change}");
     }
-    for (kind, expected) in [(Kind::NaiveAncestors, 0.020074), (Kind::LookAhead, 0.001659)] {
+    for (kind, expected) in [(Kind::NaiveAncestors, 0.020074), (Kind::LookAhead, 0.001659), (Kind::LookAheadTwice, 0.029075)] {
         let stationary = (0..1000).fold(pi, |law, _| after(&law, &kernel_of(kind, psi, increment)));
         assert!((total_variation(&stationary, &pi) - expected).abs() < 1e-6, "{kind:?} {stationary:?}");
     }
