@@ -2,7 +2,7 @@
 
 use posterity::reasoning::{
     AnswerRule, Decoded, Decoder, DecoderConfig, Ledger, Link, Models, Potential, Prefix, ReasoningError, Search, Selector,
-    WeightedText, its_hub_2025,
+    WeightedText, WithoutReplacement, its_hub_2025,
 };
 use posterity::weights::Scheme;
 
@@ -30,6 +30,10 @@ enum Decode {
         potential: Potential,
         ess_threshold: f64,
         scheme: Scheme,
+        n_candidates: usize,
+    },
+    /// Different texts only, each with several candidates.
+    Distinct {
         n_candidates: usize,
     },
     Preset,
@@ -107,6 +111,7 @@ impl Method {
             ("odds", Potential::last().link(Link::Odds)),
             ("odds^0.5", Potential::last().link(Link::Odds).inverse_temperature(0.5)),
             ("prod r", Potential::product()),
+            ("prod r^2", Potential::product().inverse_temperature(2.0)),
             ("min r", Potential::min()),
         ];
         for (name, potential) in potentials {
@@ -124,6 +129,8 @@ impl Method {
             |scheme, n_candidates| Decode::Particles { potential: Potential::last(), ess_threshold: 2.0, scheme, n_candidates };
         methods.push(Self::new("particles r, always, multinomial", with(Scheme::Multinomial, 1), Selector::MaxReward));
         methods.push(Self::new("particles r, always, 2 candidates", with(Scheme::Systematic, 2), Selector::MaxReward));
+        methods.push(Self::new("distinct texts, 2 candidates", Decode::Distinct { n_candidates: 2 }, Selector::MaxReward));
+        methods.push(Self::new("distinct texts, 4 candidates", Decode::Distinct { n_candidates: 4 }, Selector::MaxReward));
         methods.push(Self::new("particles r, always, vote", with(Scheme::Systematic, 1), Selector::WeightedVote));
         methods.push(Self::new("particles r, always, reward vote", with(Scheme::Systematic, 1), Selector::RewardWeightedVote));
         methods.push(Self::new("particles r, always, draw", with(Scheme::Systematic, 1), Selector::Sample { seed: 1 }));
@@ -177,6 +184,11 @@ impl Method {
                     .n_candidates((*n_candidates).min(n))
                     .max_steps(n_steps);
                 Decoder::new(config).decode(models, prompt)?
+            }
+            Decode::Distinct { n_candidates } => {
+                let n_candidates = (*n_candidates).min(n);
+                let config = DecoderConfig::new(n / n_candidates, seed).n_candidates(n_candidates).max_steps(n_steps);
+                WithoutReplacement::new(config).decode(models, prompt)?
             }
             Decode::Preset => its_hub_2025(n, seed).max_steps(n_steps).decode(models, prompt)?,
         };
