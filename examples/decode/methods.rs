@@ -83,9 +83,10 @@ impl Method {
         ]
     }
 
-    /// All of them.
+    /// All of them, and the beam that is best on six numbers where that above is on five.
     pub(crate) fn full() -> Vec<Self> {
         let mut methods = Self::main();
+        methods.push(Self::new("beam, width 2", Decode::Beam { width: 2, distinct: false }, Selector::MaxReward));
         methods.push(Self::new("published filter", Decode::Preset, Selector::MaxReward));
         methods
     }
