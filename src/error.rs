@@ -233,6 +233,40 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The log density or its gradient is not finite at one particle of a cloud.
+    #[error("particle {particle}, iteration {iteration}: {source}")]
+    Particle {
+        /// Index of the particle.
+        particle: usize,
+        /// Iteration, from 1.
+        iteration: usize,
+        /// What happened.
+        #[source]
+        source: DensityError,
+    },
+    /// The direction of a particle is not finite, or its step leaves the range of numbers.
+    #[error("particle {particle}, iteration {iteration}: coordinate {index} of the {what} is {value}")]
+    ParticleNotFinite {
+        /// Index of the particle.
+        particle: usize,
+        /// Iteration, from 1.
+        iteration: usize,
+        /// Direction or position.
+        what: &'static str,
+        /// Index of the coordinate.
+        index: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// The log density or its gradient is not finite at one of many given positions.
+    #[error("position {index}: {source}")]
+    Position {
+        /// Index of the position.
+        index: usize,
+        /// What happened.
+        #[source]
+        source: DensityError,
+    },
     /// A matrix that must be positive definite is not.
     #[error("{what} is not positive definite (pivot {pivot})")]
     NotPositiveDefinite {

@@ -1,6 +1,6 @@
 //! Can the draws be trusted, and how precise are their averages?
 //!
-//! Every function takes one quantity as an array of shape (chain, draw) and returns an [`Option`]: `None` where the number does not
+//! Every function about chains takes one quantity as an array of shape (chain, draw) and returns an [`Option`]: `None` where the number does not
 //! exist, which is said at each function. In common to all: a NaN anywhere, fewer than 4 draws per chain or no chain give `None`, never
 //! a panic and never a number that looks fine.
 //!
@@ -11,9 +11,25 @@
 //! the unit of measurement.
 //!
 //! [`Draws::summary`](crate::draws::Draws::summary) puts all of it together and warns in words.
+//!
+//! # Samples that are no chains
+//!
+//! [`Points`] of any origin, weighted or not, are compared with each other or with a density:
+//!
+//! | function | compares points with | asks for |
+//! |---|---|---|
+//! | [`ksd`], [`SteinKernel`] | a density | scores at the points, as [`scores_of`] evaluates them |
+//! | [`energy_distance`] | other points | nothing |
+//! | [`mmd_squared`] | other points | a bandwidth |
+//!
+//! None of them is 0 for an exact sample of finite size: compare with the same number of exact draws, or take the unbiased forms, which are 0 on
+//! average. A small kernel Stein discrepancy does not show that the weights of separate modes are right, since the score does not know them:
+//! look at a distance between samples beside it. The cost of each is that of all pairs of points, and no matrix of them is stored.
+//! [`SteinThinning`] picks the few points of a sample that stand best for a density.
 
 mod autocovariance;
 mod chains;
+mod discrepancy;
 mod energy;
 mod ess;
 mod mcse;
@@ -26,6 +42,10 @@ mod table;
 mod warning;
 
 pub use autocovariance::{autocorrelation, autocovariance};
+pub use discrepancy::{
+    Points, Preconditioner, SteinKernel, SteinThinning, energy_distance, energy_distance_unbiased, ksd, median_distance,
+    mmd_squared, mmd_squared_unbiased, scores_of, unconstrained_draws,
+};
 pub use energy::bfmi;
 pub use ess::{ess_bulk, ess_mean, ess_quantile, ess_sd, ess_tail};
 pub use mcse::{mcse_mean, mcse_quantile, mcse_sd};

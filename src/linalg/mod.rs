@@ -19,6 +19,7 @@ mod decomposition;
 #[cfg_attr(feature = "lapack", path = "lapack.rs")]
 #[cfg_attr(not(feature = "lapack"), path = "faer.rs")]
 mod dense;
+pub(crate) mod product;
 pub(crate) mod single;
 mod triangular;
 

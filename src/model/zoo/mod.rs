@@ -2,24 +2,30 @@
 //!
 //! Read them to learn how models are written, from the eight schools to hidden Markov models; test a sampler against them. The models are
 //! those of the posteriordb collection (Magnusson et al. 2024, <https://arxiv.org/abs/2407.04967>), whose files [`posteriordb`] reads,
-//! and a few small targets whose moments or evidence are known in closed form ([`analytic`]).
+//! and a few small targets whose moments or evidence are known in closed form ([`analytic`]), six in the plane with exact draws among them
+//! ([`toy`]).
 
 pub mod analytic;
 mod eight_schools;
 mod gaussian_process;
 mod hidden_markov;
 mod hilbert_gp;
+mod ica;
 mod mixture;
 pub mod posteriordb;
+mod precision_logistic;
 mod regression;
 mod state_space;
 mod time_series;
+pub mod toy;
 
 pub use eight_schools::{EightSchools, EightSchoolsNoncentered, Schools};
 pub use gaussian_process::{GpPoisson, GpPoissonParameters, GpRegression, GpRegressionParameters};
 pub use hidden_markov::{HmmExponential, HmmExponentialParameters, HmmGaussian, HmmGaussianParameters};
 pub use hilbert_gp::{HilbertGp, HilbertGpParameters, LatentGp};
+pub use ica::{Ica, amari_distance};
 pub use mixture::{GaussianMixture, GaussianMixtureParameters};
+pub use precision_logistic::{PrecisionLogisticRegression, PrecisionLogisticRegressionParameters};
 pub use regression::{
     CentredRegression, CentredRegressionParameters, LinearRegression, LinearRegressionParameters, LogisticRegression,
     LogisticRegressionParameters, ScalePrior, Trend, TrendParameters,
