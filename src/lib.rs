@@ -7,6 +7,7 @@
 //! | write a model | [`model::Model`], [`model::Space`], [`model::LogP`]; everything it needs is in the [`prelude`] |
 //! | bring a gradient of your own | [`model::WithGradient`], and [`model::check_gradient`] to test it |
 //! | sample | [`mcmc::Nuts`] and the other samplers, [`mcmc::Run`] |
+//! | move particles without a learning rate | [`parvi`], [`step_rules`] |
 //! | read the result | [`draws::Draws`], [`Draws::summary`](draws::Draws::summary), [`diagnostics`] |
 //! | see models written out | [`model::zoo`], and the folder `examples` |
 //! | build an algorithm | [`kernels`], [`adaptation`], [`autodiff`], [`distributions`], [`transforms`] |
@@ -23,12 +24,14 @@ pub mod math;
 pub mod mcmc;
 pub mod model;
 pub mod parallel;
+pub mod parvi;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod prelude;
 pub mod reasoning;
 pub mod rng;
 pub mod smc;
+pub mod step_rules;
 pub mod transforms;
 pub mod weights;
 

@@ -5,6 +5,7 @@ mod data;
 mod harness;
 mod kernels;
 mod layering;
+mod parvi;
 #[cfg(feature = "plot")]
 mod plot;
 mod reasoning;
