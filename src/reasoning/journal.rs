@@ -139,6 +139,20 @@ enum Entry {
     },
 }
 
+/// Whether the lock of a file is held elsewhere, and taken here if not.
+///
+/// A child process that another thread starts has a copy of every lock between its fork and its program: so one that was let go here may be
+/// held for some milliseconds yet.
+fn is_held(file: &File) -> bool {
+    for _ in 0..20 {
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    true
+}
+
 impl Journal {
     /// Opens a run's journal, with what it holds, or starts one.
     ///
@@ -149,7 +163,7 @@ impl Journal {
         let path = path.as_ref();
         let io = FileError::io(path);
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(&io)?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if is_held(&file) {
             return Err(FileError::Locked { path: path.to_owned() });
         }
         let mut journal = Self {
