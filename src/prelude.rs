@@ -29,5 +29,6 @@ pub use crate::model::{
     Density, Labels, LogDensityGradient, LogP, Model, Space, StateSpaceModel, Target, Values, Variable, WithGradient,
     check_gradient,
 };
+pub use crate::parvi::{ParticleFlow, Svgd};
 pub use crate::rng::Stream;
 pub use crate::smc::{Auxiliary, Bootstrap, Guided, Smc, SmcConfig};

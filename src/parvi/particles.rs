@@ -11,6 +11,8 @@ use crate::draws::{Attributes, Draws, Group, SampleStats};
 use crate::error::Error;
 use crate::mcmc::Start;
 use crate::model::{Target, Variable};
+use crate::parvi::CloudStart;
+use crate::step_rules::Averaging;
 
 /// What a run knows about itself.
 #[derive(Debug, Clone)]
@@ -27,6 +29,18 @@ pub(super) struct Description {
     pub(super) largest_move: Option<Move>,
     /// Further settings by name, in words.
     pub(super) settings: Vec<(String, String)>,
+}
+
+/// What the draws are to know beyond flow, rule, seed and the number of iterations.
+pub(super) fn settings(start: &CloudStart, minibatch: Option<usize>, averaging: Option<Averaging>) -> Vec<(String, String)> {
+    let start = match start {
+        CloudStart::Normal { sd } => format!("normal, sd {sd}"),
+        CloudStart::Prior => "prior".to_owned(),
+        CloudStart::Positions(_) => "given".to_owned(),
+    };
+    let minibatch = minibatch.map(|size| ("minibatch".to_owned(), size.to_string()));
+    let averaging = averaging.map(|averaging| ("averaging".to_owned(), format!("{averaging:?}")));
+    [("start".to_owned(), start)].into_iter().chain(minibatch).chain(averaging).collect()
 }
 
 /// How far the coordinate that moves most has gone of late.

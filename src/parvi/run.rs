@@ -9,7 +9,7 @@ use ndarray::Array2;
 use super::density::TargetDensity;
 use super::flow::Flow;
 use super::moving::MovingCloud;
-use super::particles::{Description, Move, Particles};
+use super::particles::{Description, Move, Particles, settings};
 use super::start::CloudStart;
 use crate::error::Error;
 use crate::model::Target;
@@ -171,23 +171,11 @@ impl<F: Flow + Clone> ParticleFlow<F> {
             density: TargetDensity::new(target, self.threads.clone(), seed, *minibatch)?,
             target,
             rule: step_rule.name(),
-            settings: self.settings(),
+            settings: settings(&self.start, *minibatch, *averaging),
             n_done: 0,
             seed,
             began,
         })
-    }
-
-    /// What the draws are to know beyond flow, rule, seed and the number of iterations.
-    fn settings(&self) -> Vec<(String, String)> {
-        let start = match &self.start {
-            CloudStart::Normal { sd } => format!("normal, sd {sd}"),
-            CloudStart::Prior => "prior".to_owned(),
-            CloudStart::Positions(_) => "given".to_owned(),
-        };
-        let minibatch = self.minibatch.map(|size| ("minibatch".to_owned(), size.to_string()));
-        let averaging = self.averaging.map(|averaging| ("averaging".to_owned(), format!("{averaging:?}")));
-        [("start".to_owned(), start)].into_iter().chain(minibatch).chain(averaging).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 #[repr(u64)]
 pub enum Purpose {
-    /// Start points of chains; slot = chain.
+    /// Start points of chains or of flowing particles; slot = chain or particle.
     Start = 1,
     /// A chain's transitions, warm-up included; slot = chain.
     Chain = 2,

@@ -15,7 +15,7 @@ use crate::error::{Error, check};
 /// length 1 / max(2, α) in every coordinate whose direction is not 0, whatever the scale: the one unit of length in the rule. A larger `alpha`
 /// makes the first steps of a badly scaled problem smaller, as those of a neural network's weights; default 0.
 ///
-/// The last iterate converges where the objective is smooth; on one like -|x - a| use [averaged iterates](super).
+/// The last iterate converges where the objective is smooth; on one like -|x - a| use [averaged iterates](super::IterateAverage).
 ///
 /// Source: Sharrock & Nemeth, *Coin Sampling: Gradient-Based Bayesian Inference without Learning Rates*, ICML 2023,
 /// <https://arxiv.org/abs/2301.11294>, after Orabona & Tommasi 2017, <https://arxiv.org/abs/1705.07795>.

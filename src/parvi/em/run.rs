@@ -13,7 +13,7 @@ use crate::model::{Target, Values};
 use crate::parallel::Threads;
 use crate::parvi::density::TargetDensity;
 use crate::parvi::moving::MovingCloud;
-use crate::parvi::particles::{Description, Move};
+use crate::parvi::particles::{Description, Move, settings};
 use crate::parvi::{CloudStart, Flow, Particles};
 use crate::step_rules::{Averaging, Coin, IterateAverage, StepRule, StepState};
 
@@ -146,7 +146,8 @@ impl<F: Flow + Clone> ParticleEm<F> {
         self
     }
 
-    /// Estimates gradients from this many observations, drawn anew in every iteration without replacement and the same for all particles.
+    /// Estimates gradients from this many observations, drawn anew in every iteration without replacement and the same for all particles; flows
+    /// that cannot use them refuse them ([`Flow::uses_minibatches`]).
     #[must_use]
     pub fn minibatch(mut self, size: usize) -> Self {
         self.minibatch = Some(size);
@@ -252,7 +253,7 @@ impl<F: Flow + Clone> ParticleEm<F> {
             dim,
             particles_wanted: cloud.flow.particles_wanted(dim),
             largest_move: cloud.largest_move().map(|(index, share, since)| Move { name: name(index), share, since }),
-            settings: Vec::new(),
+            settings: settings(&self.start, self.minibatch, None),
         };
         let average = if average.n_iterates() == 0 { &density.parameters } else { average.mean() };
         let constrain = |parameters| density.split().constrain(target, &self.parameters, &latents[..dim], parameters);

@@ -11,7 +11,7 @@ use posterity::model::{Density, LogP, Model, Space, Target, WithGradient};
 use posterity::parallel::Threads;
 use posterity::parvi::{Cloud, CloudDensity, CloudStart, Flow, Ksdd, Lawgd, LawgdConfig, ParticleFlow, Svgd, Warning};
 use posterity::rng::Stream;
-use posterity::step_rules::{Coin, CoinKt, Sgd};
+use posterity::step_rules::{Averaging, Coin, CoinKt, Sgd};
 use posterity::{DensityError, Error};
 
 use super::slow::Slow;
@@ -404,4 +404,19 @@ fn a_run_can_be_broken_off() {
         _ => ControlFlow::Continue(()),
     };
     assert_eq!(flow.run_observed(&Prior, 1, stop).unwrap().n_iterations(), 7);
+}
+
+#[test]
+fn draws_know_how_they_came_about() {
+    let regression = LogisticRegression::simulated(60, 4, 3).unwrap();
+    let flow = ParticleFlow::coin(Svgd::default()).n_particles(5).n_iterations(2).minibatch(10).averaging(Averaging::Tail);
+    let draws = flow.start(CloudStart::Normal { sd: 0.5 }).run(&regression, 7).unwrap().draws().unwrap();
+    let setting = |name: &str| draws.attributes().settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    assert_eq!(setting("flow"), Some("SVGD (RBF, median)"));
+    assert_eq!(setting("step_rule"), Some("coin"));
+    assert_eq!(setting("n_iterations"), Some("2"));
+    assert_eq!(setting("start"), Some("normal, sd 0.5"));
+    assert_eq!(setting("minibatch"), Some("10"));
+    assert_eq!(setting("averaging"), Some("Tail"));
+    assert_eq!(draws.attributes().seed, 7);
 }
