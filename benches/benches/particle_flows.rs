@@ -101,8 +101,11 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             let share = 1.0 - 1.0 / median.ratio;
             line("  of it the median", share * median.first, whole.second, share * whole.ratio, None);
             let (mut state, mut position) = (Coin::default().start(&x)?, x.clone());
+            // In turns forward and back: in one direction the wealth would soon leave the range of numbers.
+            let mut directions = [x.clone(), x.iter().map(|x| -x).collect()];
             let mut rule = || {
-                state.step(&x, &mut position).unwrap_or_else(|error| panic!("{error}"));
+                state.step(&directions[0], &mut position).unwrap_or_else(|error| panic!("{error}"));
+                directions.swap(0, 1);
                 position[0]
             };
             let rule = compare_within(BUDGET, &mut rule, || floor.run());
