@@ -386,12 +386,99 @@ pub enum Error {
         /// Draws found.
         found: usize,
     },
+    /// No draw of an approximation has a log density that can be used.
+    #[error("none of {n_draws} draws of the approximation has a finite log density; the last one: {cause}")]
+    NoUsableDraw {
+        /// Number of draws.
+        n_draws: usize,
+        /// What happened at the last one.
+        cause: StartFailure,
+    },
+    /// One iteration of an algorithm failed.
+    #[error("iteration {iteration}: {source}")]
+    Iteration {
+        /// The iteration, from 1.
+        iteration: usize,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
+    /// What follows a log density left all bounds: the density has no finite mass, or the learning rate is far too large.
+    #[error("the {what} went to {value}: the log density seems to have no finite mass, or a learning rate is far too large")]
+    Unbounded {
+        /// What left all bounds.
+        what: &'static str,
+        /// Where it was last.
+        value: f64,
+    },
     /// A sampling algorithm could not go on.
     #[error("{source}")]
     Sampling {
         /// The algorithm's own error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Every weight is zero.
+    #[error("{what}: every weight is zero")]
+    ZeroWeights {
+        /// The weights, or what they are computed from.
+        what: &'static str,
+    },
+    /// What is known of one observation cannot be used.
+    #[error("observation {index}: {source}")]
+    Observation {
+        /// Index of the observation.
+        index: usize,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
+    /// Pointwise log likelihoods are asked of draws that hold none.
+    #[error("the draws hold no pointwise log likelihoods: keep them by `Run::keep_log_likelihood`")]
+    NoLogLikelihood,
+    /// The search for a mode ended where none is.
+    #[error("no mode found in {n_iterations} iterations")]
+    NoMode {
+        /// Number of iterations made.
+        n_iterations: usize,
+    },
+    /// One simulation of a calibration failed.
+    #[error("simulation {simulation}: {source}")]
+    Simulation {
+        /// Index of the simulation.
+        simulation: usize,
+        /// What happened.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The sampler under test failed more often than allowed.
+    #[error(
+        "the sampler failed in {failed} simulations, and may in {allowed}; the first one was simulation {simulation}: {source}"
+    )]
+    TooManyFailures {
+        /// Failures up to here.
+        failed: usize,
+        /// Failures allowed.
+        allowed: usize,
+        /// Index of the first simulation in which it failed.
+        simulation: usize,
+        /// What happened there.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A test function of a calibration is NaN.
+    #[error("the test function `{name}` is NaN")]
+    TestFunction {
+        /// Name of the function.
+        name: String,
+    },
+    /// Two settings exclude each other.
+    #[error("{what} cannot be used: {reason}")]
+    NotAvailable {
+        /// What was asked for.
+        what: &'static str,
+        /// What it lacks.
+        reason: &'static str,
     },
 }
 

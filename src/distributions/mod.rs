@@ -44,6 +44,7 @@ pub(crate) use dirichlet::dirichlet;
 pub use exponential::Exponential;
 pub(crate) use family::{Statement, continuous1, continuous2, continuous3, discrete1, discrete2};
 pub use gamma::{Gamma, InverseGamma};
+pub(crate) use gamma_ratio::{digamma_difference, ln_gamma_difference};
 pub(crate) use glm::{linked_glm, normal_glm};
 pub use laplace::Laplace;
 pub(crate) use links::{BernoulliLogit, PoissonLog, linked};

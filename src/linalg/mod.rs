@@ -86,7 +86,7 @@ fn check_lengths(matrix: &[f64], n: usize, vector: Option<&[f64]>) -> Result<(),
 
 /// The inner product over the shorter slice, in four lanes.
 #[inline]
-fn dot(x: &[f64], y: &[f64]) -> f64 {
+pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
     let n = x.len().min(y.len());
     let (x_chunks, x_rest) = x[..n].as_chunks::<4>();
     let (y_chunks, y_rest) = y[..n].as_chunks::<4>();

@@ -4,12 +4,14 @@
 //! methods, and the callers that face users turn it into a typed error.
 
 pub mod blocks;
+mod gamma_quantile;
 pub mod log_space;
 pub mod moments;
 mod polygamma;
 pub mod special;
 pub mod vectorised;
 
+pub use gamma_quantile::gamma_log_quantile_derivative;
 pub use log_space::{
     inv_logit, log_add_exp, log_diff_exp, log_inv_logit, log_sum_exp, log1m_exp, log1p_exp, logit, softmax_in_place,
 };

@@ -33,13 +33,7 @@ pub fn digamma(x: f64) -> f64 {
         return digamma_near_root(x, 1.0) - 1.0 / x;
     }
     if x >= 10.0 {
-        // Abramowitz & Stegun 6.3.18; the next term is below 1e-16 at 10.
-        let z = 1.0 / (x * x);
-        let series = z
-            * (1.0 / 12.0
-                - z * (1.0 / 120.0
-                    - z * (1.0 / 252.0 - z * (1.0 / 240.0 - z * (1.0 / 132.0 - z * (691.0 / 32760.0 - z * (1.0 / 12.0)))))));
-        return x.ln() - 0.5 / x - series;
+        return x.ln() - 0.5 / x - digamma_rest(x);
     }
     let (mut argument, mut shift) = (x, 0.0);
     while argument > 2.0 {
@@ -47,6 +41,14 @@ pub fn digamma(x: f64) -> f64 {
         shift += 1.0 / argument;
     }
     digamma_near_root(argument, 0.0) + shift
+}
+
+/// `ln x - 1/(2x) - ψ(x)` for x >= 10 (Abramowitz & Stegun 6.3.18; the next term is below 1e-16 at 10).
+pub(crate) fn digamma_rest(x: f64) -> f64 {
+    let z = 1.0 / (x * x);
+    z * (1.0 / 12.0
+        - z * (1.0 / 120.0
+            - z * (1.0 / 252.0 - z * (1.0 / 240.0 - z * (1.0 / 132.0 - z * (691.0 / 32760.0 - z * (1.0 / 12.0)))))))
 }
 
 /// ψ(x + offset) for 1 <= x + offset <= 2: the distance from the root times a Chebyshev fit (error 2e-17) of the quotient.
@@ -130,7 +132,7 @@ pub fn ln_beta(a: f64, b: f64) -> f64 {
 }
 
 /// `ln Γ(x)` less Stirling's formula, for x >= 10 (Abramowitz & Stegun 6.1.41).
-fn stirling_rest(x: f64) -> f64 {
+pub(crate) fn stirling_rest(x: f64) -> f64 {
     let z = 1.0 / (x * x);
     (1.0 / 12.0 - z * (1.0 / 360.0 - z * (1.0 / 1260.0 - z * (1.0 / 1680.0 - z * (1.0 / 1188.0 - z * (691.0 / 360_360.0)))))) / x
 }

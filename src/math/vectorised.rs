@@ -114,6 +114,20 @@ fn logistic_from(x: f64, e: f64) -> f64 {
     (if x >= 0.0 { 1.0 } else { e }) / (1.0 + e)
 }
 
+/// tanh |x| = -m / (2 + m) with m = exp(-2|x|) - 1, which is formed without the 1: 2ᵏ (eʳ - 1) + (2ᵏ - 1).
+#[inline(always)]
+fn tanh_kernel(x: f64) -> f64 {
+    let doubled = -2.0 * x.abs();
+    let bounded = if doubled < -60.0 { -60.0 } else { doubled };
+    let k = (bounded * std::f64::consts::LOG2_E + ROUND) - ROUND;
+    let high = bounded - k * LN_2_HIGH;
+    let low = k * LN_2_LOW;
+    let r = high - low;
+    let power = power_of_two(k);
+    let m = power * (high - (low - r * r * polynomial(&EXP, r))) + (power - 1.0);
+    if x.is_nan() { x } else { (-m / (2.0 + m)).copysign(x) }
+}
+
 #[inline(always)]
 fn softplus_from(x: f64, e: f64) -> f64 {
     let value = (if x > 0.0 { x } else { 0.0 }) + ln_1p_kernel(e);
@@ -198,6 +212,21 @@ dispatched! {
         for v in x.iter_mut() {
             let e = exp_kernel(-v.abs());
             *v = logistic_from(*v, e);
+        }
+    }
+}
+
+dispatched! {
+    /// Replaces every element by its hyperbolic tangent, to 3 units in the last place.
+    ///
+    /// ```
+    /// let mut x = [0.0, f64::INFINITY, -1e-300];
+    /// posterity::math::vectorised::tanh_in_place(&mut x);
+    /// assert_eq!(x, [0.0, 1.0, -1e-300]);
+    /// ```
+    pub fn tanh_in_place(x: &mut [f64]) {
+        for v in x.iter_mut() {
+            *v = tanh_kernel(*v);
         }
     }
 }
@@ -488,6 +517,12 @@ mod tests {
     }
 
     #[test]
+    fn the_hyperbolic_tangent_agrees_with_the_standard_library() {
+        let (error, at) = worst(&exponents(), tanh_in_place, f64::tanh);
+        assert!(error <= 3.0, "tanh: {error} ulp at {at:e}");
+    }
+
+    #[test]
     fn logistic_pair_equals_the_single_functions() {
         let x = exponents();
         let (mut a, mut b, mut value, mut slope) = (x.clone(), x.clone(), x.clone(), vec![7.0; x.len()]);
@@ -506,11 +541,12 @@ mod tests {
 
     #[test]
     fn dispatched_and_portable_give_the_same_bits() {
-        let pairs: [Pair; 4] = [
+        let pairs: [Pair; 5] = [
             (exp_in_place, exp_in_place::portable),
             (ln_in_place, ln_in_place::portable),
             (inv_logit_in_place, inv_logit_in_place::portable),
             (log1p_exp_in_place, log1p_exp_in_place::portable),
+            (tanh_in_place, tanh_in_place::portable),
         ];
         for x in [exponents(), positives()] {
             for (index, (dispatched, portable)) in pairs.iter().enumerate() {

@@ -30,4 +30,5 @@ pub use predictive::{posterior_predictive, prior_draws};
 pub use random_walk::RandomWalk;
 pub use run::{Observer, Progress, Run, Start, StopFlag};
 pub use sampler::{AdaptiveChain, Sampler, Transition};
+pub(crate) use start::first_point;
 pub use warmup::{Tuning, Warmup};

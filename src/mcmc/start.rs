@@ -53,6 +53,25 @@ pub(super) fn start_state<T: Target + ?Sized>(
     }
 }
 
+/// The first point of an ascent, with the number of evaluations that it took: the densest of a few random points, or the point given.
+pub(crate) fn first_point<T: Target + ?Sized>(
+    target: &T,
+    evaluator: &mut dyn Evaluator,
+    start: &Start,
+    seed: u64,
+    index: usize,
+) -> Result<(State, u32), Error> {
+    if matches!(start, Start::Search) {
+        let mut n_evaluations = 0;
+        let mut rng = Stream::keyed(seed, Purpose::Start, 0, index as u64);
+        let dim = evaluator.dim();
+        let state = candidate(target, evaluator, dim, &mut rng, &mut n_evaluations)?;
+        return Ok((state, n_evaluations));
+    }
+    let StartPoint { state, n_evaluations, .. } = start_state(target, evaluator, start, seed, index)?;
+    Ok((state, n_evaluations))
+}
+
 fn pick<X>(all: &[X], chain: usize) -> Result<&X, Error> {
     let index = if all.len() == 1 { 0 } else { chain };
     all.get(index).ok_or(Error::Dimension { what: "start points, one or one per chain", expected: chain + 1, found: all.len() })

@@ -138,12 +138,13 @@ impl<D: Density> Evaluator for DensityEvaluator<'_, D> {
     fn hessian_vector(&mut self, position: &[f64], direction: &[f64], out: &mut [f64]) -> Result<(), DensityError> {
         check_dimension(self.dim(), direction)?;
         let norm = direction.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let scale = position.iter().map(|x| x * x).sum::<f64>().sqrt().max(1.0);
         if norm == 0.0 {
             out.fill(0.0);
             return Ok(());
         }
-        let h = 6e-6 * scale / norm;
+        // Only how far the position is along the direction matters: one coordinate far away does not coarsen the others.
+        let along = position.iter().zip(direction).map(|(x, v)| x * v).sum::<f64>().abs() / norm;
+        let h = 6e-6 * along.max(1.0) / norm;
         let moved = |sign: f64| -> Vec<f64> { position.iter().zip(direction).map(|(x, v)| x + sign * h * v).collect() };
         let mut below = vec![0.0; self.dim()];
         self.log_density_gradient(&moved(1.0), out)?;

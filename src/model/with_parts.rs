@@ -238,13 +238,14 @@ impl<D: PriorAndLikelihood> Evaluator for PartsEvaluator<'_, D> {
         check_dimension(self.dim(), position)?;
         check_dimension(self.dim(), direction)?;
         check_dimension(self.dim(), out)?;
-        let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let length = norm(direction);
+        let length = direction.iter().map(|v| v * v).sum::<f64>().sqrt();
         if length == 0.0 {
             out.fill(0.0);
             return Ok(());
         }
-        let step = f64::EPSILON.cbrt() * norm(position).max(1.0) / length;
+        // Only how far the position is along the direction matters: one coordinate far away does not coarsen the others.
+        let along = position.iter().zip(direction).map(|(x, v)| x * v).sum::<f64>().abs() / length;
+        let step = f64::EPSILON.cbrt() * along.max(1.0) / length;
         let at = |sign: f64| -> Vec<f64> { position.iter().zip(direction).map(|(x, v)| x + sign * step * v).collect() };
         self.log_density_gradient(&at(1.0), out)?;
         let mut below = std::mem::take(&mut self.other);

@@ -4,9 +4,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::error::{DensityError, Error};
-use crate::model::{Evaluator, Target};
+use crate::model::{Evaluator, Minibatch, Target};
 use crate::parallel::Threads;
-use crate::rng::{Purpose, Stream};
 
 /// A density as flows see it: derivatives at every particle of a cloud at once.
 pub trait CloudDensity {
@@ -56,12 +55,6 @@ pub(super) struct TargetDensity<'t, T: ?Sized> {
     pub(super) n_evaluations: u64,
 }
 
-struct Minibatch {
-    /// All observations, the first ones of which are this iteration's.
-    order: Vec<usize>,
-    size: usize,
-}
-
 impl<T: Target + ?Sized> std::fmt::Debug for TargetDensity<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("TargetDensity");
@@ -74,15 +67,7 @@ impl<'t, T: Target + ?Sized> TargetDensity<'t, T> {
         let evaluator = target.evaluator()?;
         let minibatch = match minibatch {
             None => None,
-            Some(size) => {
-                let n = evaluator.n_observations().ok_or(Error::NoObservations)?;
-                if !(1..=n).contains(&size) {
-                    let rule = "at least 1 and at most the number of observations";
-                    return Err(Error::InvalidSetting { setting: "minibatch", value: size as f64, rule });
-                }
-                // All of them are no batch: the full gradient, to the bit.
-                (size < n).then(|| Minibatch { order: (0..n).collect(), size })
-            }
+            Some(size) => Minibatch::new(&*evaluator, size)?,
         };
         let dim = target.dim()?;
         Ok(Self { target, dim, threads, evaluator, worth_sharing: [None; 2], seed, minibatch, iteration: 0, n_evaluations: 0 })
@@ -91,12 +76,8 @@ impl<'t, T: Target + ?Sized> TargetDensity<'t, T> {
     /// Draws this iteration's observations, which all particles share.
     pub(super) fn start_iteration(&mut self, iteration: usize) {
         self.iteration = iteration;
-        if let Some(Minibatch { order, size }) = &mut self.minibatch {
-            let mut stream = Stream::keyed(self.seed, Purpose::Minibatch, iteration as u64, 0);
-            for i in 0..*size {
-                let rest = (order.len() - i) as f64;
-                order.swap(i, i + (stream.uniform() * rest) as usize);
-            }
+        if let Some(minibatch) = &mut self.minibatch {
+            minibatch.draw(self.seed, iteration);
         }
     }
 
@@ -155,7 +136,7 @@ impl<T: Target + ?Sized> CloudDensity for TargetDensity<'_, T> {
     fn scores(&mut self, positions: &[f64], out: &mut [f64]) -> Result<(), Error> {
         let dim = self.dim;
         let rows = self.minibatch.take();
-        let chosen = rows.as_ref().map(|m| &m.order[..m.size]);
+        let chosen = rows.as_ref().map(Minibatch::rows);
         let result = self.for_each(Derivative::Score, out, |evaluator, i, out| {
             let position = &positions[i * dim..(i + 1) * dim];
             let log_density = match chosen {

@@ -41,8 +41,16 @@ pub enum Purpose {
     Forecast = 15,
     /// Tokens of a step of a language model.
     Token = 20,
+    /// Draws of a variational approximation on the way; step = iteration, 0 for its start, slot = attempt.
+    Variational = 24,
+    /// Draws that assess or stand for a fitted approximation; slot = block.
+    Approximation = 25,
+    /// Draws of the normal distributions along a path of Pathfinder; step = iteration, slot = path.
+    Pathfinder = 26,
     /// Jitter of the waits before a request is sent again; step = retry, slot = request.
     Backoff = 32,
+    /// Calibration by simulations; step = use, slot = simulation.
+    Calibration = 40,
 }
 
 /// The crate's random generator: xoshiro256++, 256 bits of state (Blackman & Vigna 2021, <https://doi.org/10.1145/3460772>).

@@ -1,6 +1,6 @@
 //! Steps scaled by all past directions.
 
-use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named};
+use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named, scale};
 use crate::error::{Error, check};
 
 /// AdaGrad: the learning rate of each coordinate falls with the sum of its squared directions.
@@ -70,6 +70,10 @@ impl StepState for AdaGradState {
         }
         check_squares(&self.squares)?;
         commit(&self.new, position)
+    }
+
+    fn scale_learning_rate(&mut self, factor: f64) -> bool {
+        scale(&mut self.rule.learning_rate, factor)
     }
 
     fn clone_box(&self) -> Box<dyn StepState> {

@@ -1,6 +1,6 @@
 //! Steps by averages of directions and of their squares.
 
-use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named};
+use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named, scale};
 use crate::error::{Error, check};
 
 /// Adam: a running mean of the directions, divided by the root of a running mean of their squares, both corrected for their start at zero.
@@ -93,6 +93,10 @@ impl StepState for AdamState {
         }
         check_squares(&self.squares)?;
         commit(&self.new, position)
+    }
+
+    fn scale_learning_rate(&mut self, factor: f64) -> bool {
+        scale(&mut self.rule.learning_rate, factor)
     }
 
     fn clone_box(&self) -> Box<dyn StepState> {

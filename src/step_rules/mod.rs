@@ -72,6 +72,12 @@ pub trait StepState: Debug + Send {
     /// [`Error::OutsideSupport`] from [`CoinKt`] for a direction above its bound, with nothing changed.
     fn step(&mut self, direction: &[f64], position: &mut [f64]) -> Result<(), Error>;
 
+    /// Multiplies the learning rate from now on, and says whether there is one: rules without change nothing. A factor that is not positive and finite is
+    /// ignored too.
+    fn scale_learning_rate(&mut self, _factor: f64) -> bool {
+        false
+    }
+
     /// A copy, which goes on from here as this one does: a checkpoint.
     fn clone_box(&self) -> Box<dyn StepState>;
 }
@@ -88,6 +94,14 @@ fn named(mut name: String, settings: &[(&str, f64, f64)]) -> String {
         name += &format!(", {setting} {value}");
     }
     name
+}
+
+/// Multiplies a learning rate by a positive and finite factor; true, as there is a learning rate.
+fn scale(learning_rate: &mut f64, factor: f64) -> bool {
+    if factor > 0.0 && factor.is_finite() {
+        *learning_rate *= factor;
+    }
+    true
 }
 
 fn check_start(position: &[f64]) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Steps scaled by recent directions.
 
-use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named};
+use super::{StepRule, StepState, check_squares, check_start, check_step, commit, named, scale};
 use crate::error::{Error, check};
 
 /// RMSProp: the direction of each coordinate, divided by its root mean square of late.
@@ -93,6 +93,10 @@ impl StepState for RmsPropState {
         }
         check_squares(&self.squares)?;
         commit(&self.new, position)
+    }
+
+    fn scale_learning_rate(&mut self, factor: f64) -> bool {
+        scale(&mut self.rule.learning_rate, factor)
     }
 
     fn clone_box(&self) -> Box<dyn StepState> {

@@ -1,6 +1,6 @@
 //! Plain gradient steps.
 
-use super::{StepRule, StepState, check_start, check_step, commit, named};
+use super::{StepRule, StepState, check_start, check_step, commit, named, scale};
 use crate::error::{Error, check};
 
 /// Stochastic gradient ascent, plain or with momentum (the heavy ball).
@@ -76,6 +76,10 @@ impl StepState for SgdState {
             *new = x + learning_rate * *v;
         }
         commit(&self.new, position)
+    }
+
+    fn scale_learning_rate(&mut self, factor: f64) -> bool {
+        scale(&mut self.rule.learning_rate, factor)
     }
 
     fn clone_box(&self) -> Box<dyn StepState> {

@@ -9,12 +9,15 @@
 //! | `funnel` | [`Funnel`] | scales over several orders of magnitude |
 //! | `squiggle` | [`Squiggle`] | a wave |
 //!
-//! Log densities are normalised. They are the planar targets of Sharrock & Nemeth 2023, <https://arxiv.org/abs/2301.11294>; the score of the
+//! Four [energies](Energy) more are known up to how they are sampled, the usual trials of normalizing flows.
+//!
+//! Log densities of the six are normalised. They are the planar targets of Sharrock & Nemeth 2023, <https://arxiv.org/abs/2301.11294>; the score of the
 //! funnel is the gradient of its log density.
 
 mod bivariate;
 mod curved;
 mod donut;
+mod energy;
 mod funnel;
 mod gaussian;
 
@@ -24,6 +27,7 @@ use ndarray::Array2;
 
 pub use curved::{Rosenbrock, Squiggle};
 pub use donut::Donut;
+pub use energy::Energy;
 pub use funnel::Funnel;
 pub use gaussian::{Gaussian, Mixture};
 
