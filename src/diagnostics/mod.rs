@@ -12,6 +12,25 @@
 //!
 //! [`Draws::summary`](crate::draws::Draws::summary) puts all of it together and warns in words.
 //!
+//! # Importance weights
+//!
+//! [`Psis`] smooths the largest of a set of importance weights and says by Pareto k̂ whether averages under them can be trusted; [`pareto_k`]
+//! is that number alone.
+//!
+//! # How well does a model predict?
+//!
+//! [`Loo`], leave-one-out cross-validation from one fit, estimates the log predictive density of each observation given all others, says by k̂
+//! for which of them the estimate is unreliable, and how large its Monte Carlo error is. [`Waic`] is the older approximation that does not know
+//! when it fails. [`compare`] puts models of the same observations side by side. Observations must be independent given the parameters, and
+//! single ones must be what is to be predicted: for the future of a series, or a group that is new as a whole, it is the wrong picture.
+//!
+//! Log likelihoods come from [`Draws::loo`](crate::draws::Draws::loo) where a run kept them, or from [`PointwiseLogLikelihood`], a block of
+//! observations at a time: of a function, or of a target evaluated again at the draws. Draws may have weights, as those of a variational fit or of
+//! a cloud.
+//!
+//! Definitions and estimates are those of Vehtari, Gelman & Gabry (2017), *Practical Bayesian model evaluation using leave-one-out cross-validation
+//! and WAIC*, <https://doi.org/10.1007/s11222-016-9696-4>, as in the R package loo.
+//!
 //! # Samples that are no chains
 //!
 //! [`Points`] of any origin, weighted or not, are compared with each other or with a density:
@@ -26,14 +45,31 @@
 //! average. A small kernel Stein discrepancy does not show that the weights of separate modes are right, since the score does not know them:
 //! look at a distance between samples beside it. The cost of each is that of all pairs of points, and no matrix of them is stored.
 //! [`SteinThinning`] picks the few points of a sample that stand best for a density.
+//!
+//! # Samplers
+//!
+//! Is a sampler right on average over the data that a model can produce? It is checked by simulation, for anything that turns data into draws:
+//!
+//! | step | type |
+//! |---|---|
+//! | describe the model | [`CalibrationProblem`]; [`ModelProblem`] for a [`Target`](crate::model::Target) that can simulate |
+//! | simulate and sample, on threads | [`CalibrationRun`] gives [`Simulations`] |
+//! | rank of the truth among the draws in coordinates, log-likelihood, products and functions of one's own | [`Sbc`] gives [`SbcReport`] |
+//! | distance of the truth from a reference point among those of the draws | [`Tarp`] gives [`TarpReport`] |
+//!
+//! What stays invisible is an error that is right on average over the prior predictive distribution, or that shows at rare data only: draws at data
+//! of one's own are not certified by it.
 
 mod autocovariance;
+mod calibration;
 mod chains;
 mod discrepancy;
 mod energy;
 mod ess;
 mod mcse;
 mod pareto;
+mod predictive;
+mod psis;
 mod quantile;
 mod ranks;
 mod rhat;
@@ -42,6 +78,10 @@ mod table;
 mod warning;
 
 pub use autocovariance::{autocorrelation, autocovariance};
+pub use calibration::{
+    CalibrationProblem, CalibrationRun, CalibrationWarning, Deviation, EcdfBand, EcpPoint, FailedSimulation, ModelProblem, Sbc,
+    SbcReport, SbcRow, Simulations, Tarp, TarpReport,
+};
 pub use discrepancy::{
     Points, Preconditioner, SteinKernel, SteinThinning, energy_distance, energy_distance_unbiased, ksd, median_distance,
     mmd_squared, mmd_squared_unbiased, scores_of, unconstrained_draws,
@@ -49,7 +89,10 @@ pub use discrepancy::{
 pub use energy::bfmi;
 pub use ess::{ess_bulk, ess_mean, ess_quantile, ess_sd, ess_tail};
 pub use mcse::{mcse_mean, mcse_quantile, mcse_sd};
-pub use pareto::pareto_k;
+pub use predictive::{
+    Compared, Comparison, Loo, PointwiseLogLikelihood, PointwiseLoo, PointwiseWaic, PredictiveEstimate, Waic, compare,
+};
+pub use psis::{Psis, Reliability, pareto_k};
 pub use quantile::quantile;
 pub use rhat::{rhat, split_rhat};
 pub use summary::{Summary, SummaryRow};

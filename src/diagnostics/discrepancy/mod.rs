@@ -11,6 +11,7 @@ mod thinning;
 pub use energy_distance::{energy_distance, energy_distance_unbiased};
 pub use mmd::{median_distance, mmd_squared, mmd_squared_unbiased};
 pub use points::Points;
+pub(super) use points::rows;
 pub use preconditioner::Preconditioner;
 pub use scores::{scores_of, unconstrained_draws};
 pub use stein::{SteinKernel, ksd};

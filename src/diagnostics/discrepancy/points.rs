@@ -123,7 +123,7 @@ impl<'a> Checked<'a> {
 }
 
 /// The entries of an array row by row, if there are any and all are finite.
-pub(super) fn rows<'a>(what: &'static str, array: ArrayView2<'a, f64>) -> Result<Cow<'a, [f64]>, Error> {
+pub(in crate::diagnostics) fn rows<'a>(what: &'static str, array: ArrayView2<'a, f64>) -> Result<Cow<'a, [f64]>, Error> {
     if array.is_empty() {
         return Err(Error::Empty { what });
     }
