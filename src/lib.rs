@@ -8,6 +8,8 @@
 //! | bring a gradient of your own | [`model::WithGradient`], and [`model::check_gradient`] to test it |
 //! | sample | [`mcmc::Nuts`] and the other samplers, [`mcmc::Run`] |
 //! | move particles without a learning rate | [`parvi`], [`step_rules`] |
+//! | fit an approximation, and hear how good it is | [`vi`] |
+//! | check a sampler, compare models | [`diagnostics::Sbc`], [`diagnostics::Tarp`], [`diagnostics::Loo`] |
 //! | read the result | [`draws::Draws`], [`Draws::summary`](draws::Draws::summary), [`diagnostics`] |
 //! | see models written out | [`model::zoo`], and the folder `examples` |
 //! | build an algorithm | [`kernels`], [`adaptation`], [`autodiff`], [`distributions`], [`transforms`] |
@@ -33,6 +35,7 @@ pub mod rng;
 pub mod smc;
 pub mod step_rules;
 pub mod transforms;
+pub mod vi;
 pub mod weights;
 
 pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};
@@ -42,4 +45,6 @@ pub use error::{DensityError, Error, FormatProblem, Result, StartFailure};
 mod documents {
     #[doc = include_str!("../docs/REPRODUCIBILITY.md")]
     struct Reproducibility;
+    #[doc = include_str!("../docs/TESTING.md")]
+    struct Testing;
 }

@@ -32,3 +32,4 @@ pub use crate::model::{
 pub use crate::parvi::{ParticleFlow, Svgd};
 pub use crate::rng::Stream;
 pub use crate::smc::{Auxiliary, Bootstrap, Guided, Smc, SmcConfig};
+pub use crate::vi::{FullRank, MeanField, Vi};

@@ -1,10 +1,12 @@
 //! Integration tests, in one binary.
 
 mod bad_input;
+mod calibration;
 mod data;
 mod harness;
 mod kernels;
 mod layering;
+mod loo;
 mod parvi;
 #[cfg(feature = "plot")]
 mod plot;
@@ -13,4 +15,5 @@ mod reproducibility;
 mod resume;
 mod samplers;
 mod smc;
+mod vi;
 mod zoo;

@@ -1,0 +1,95 @@
+//! Where fits start.
+
+use ndarray::Array2;
+
+use super::approximation::Closure;
+use super::fit::Record;
+use super::pathfinder::{PathSettings, follow, is_fatal};
+use crate::error::Error;
+use crate::mcmc::Start;
+use crate::model::Target;
+
+/// Paths of which the start is taken from the best: one alone may end in a mode without mass.
+const N_PATHS: usize = 4;
+
+/// Where a family starts.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub enum FamilyStart {
+    /// Around the mean of the best of four paths of [`Pathfinder`](super::Pathfinder), in units of its standard deviations, or of its covariance for families that
+    /// [are closed under linear maps](super::Family::closed_under). For families that are closed under nothing, where Pathfinder fails, and where no gradients are asked for, as [`Origin`](FamilyStart::Origin); the fit's settings say so.
+    #[default]
+    Pathfinder,
+    /// Around the origin of the unconstrained space, all scales 1.
+    Origin,
+    /// Around a centre, in units of given scales, one per coordinate.
+    At {
+        /// The centre, of length d.
+        centre: Vec<f64>,
+        /// A positive scale per coordinate, of length d.
+        scales: Vec<f64>,
+    },
+}
+
+/// A centre with scales, and the covariance if one is known.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) centre: Vec<f64>,
+    pub(super) scales: Vec<f64>,
+    pub(super) covariance: Option<Array2<f64>>,
+}
+
+impl FamilyStart {
+    /// The frame; `None` for the origin. A family that is closed under nothing starts at the origin unless it is told otherwise, and the covariance is worked out only for one that is closed under linear maps. What it costs, and which start it came to be, goes to the record.
+    pub(super) fn resolve<T: Target + ?Sized>(
+        &self,
+        target: &T,
+        has_gradients: bool,
+        closure: Closure,
+        record: &mut Record,
+    ) -> Result<Option<Frame>, Error> {
+        let (frame, description) = match self {
+            Self::At { centre, scales } => {
+                (Some(Frame { centre: centre.clone(), scales: scales.clone(), covariance: None }), "given".to_owned())
+            }
+            Self::Pathfinder if has_gradients && closure != Closure::Nothing => {
+                best_path(target, closure == Closure::LinearMaps, record)?
+            }
+            Self::Pathfinder | Self::Origin => (None, "origin".to_owned()),
+        };
+        record.settings.push(("start".to_owned(), description));
+        Ok(frame)
+    }
+}
+
+/// The normal distribution of the path with the largest bound.
+fn best_path<T: Target + ?Sized>(
+    target: &T,
+    wants_covariance: bool,
+    record: &mut Record,
+) -> Result<(Option<Frame>, String), Error> {
+    let mut best: Option<super::pathfinder::Path> = None;
+    let mut failure = None;
+    for index in 0..N_PATHS {
+        let (path, cost) = follow(target, PathSettings::default(), &Start::Search, record.seed, index);
+        record.n_gradient_evaluations += cost.n_gradient_evaluations;
+        record.n_density_evaluations += cost.n_density_evaluations;
+        match path {
+            Ok(path) if best.as_ref().is_none_or(|best| path.bound > best.bound) => best = Some(path),
+            Ok(_) => {}
+            Err(error) if is_fatal(&error) => return Err(error),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Ok(match (best, failure) {
+        (Some(path), _) => {
+            let normal: &dyn super::Approximation = &path.normal;
+            let covariance = if wants_covariance { normal.covariance() } else { None };
+            let scales = path.normal.variances().iter().map(|variance| variance.sqrt()).collect();
+            let centre = normal.mean().unwrap_or_default();
+            (Some(Frame { centre, scales, covariance }), "Pathfinder".to_owned())
+        }
+        (None, Some(error)) => (None, format!("origin, as Pathfinder failed: {error}")),
+        (None, None) => (None, "origin".to_owned()),
+    })
+}
