@@ -367,7 +367,8 @@ impl Fit {
         self.record.n_iterations
     }
 
-    /// Estimates of the bound on the way, one per iteration; of several paths, one path after the other.
+    /// Estimates of the bound on the way, one per iteration; of several paths, one path after the other. No lower bounds where groups
+    /// of draws without any density were left out, as the warnings then say, and of the tempered density while it is annealed.
     #[must_use]
     pub fn bounds(&self) -> &[f64] {
         &self.record.bounds
