@@ -2,9 +2,9 @@
 
 use ndarray::Array2;
 
-use super::approximation::Closure;
+use super::approximation::{Approximation, Closure};
 use super::fit::Record;
-use super::pathfinder::{PathSettings, follow, is_fatal};
+use super::pathfinder::{Best, PathSettings, follow, is_fatal};
 use crate::error::Error;
 use crate::mcmc::Start;
 use crate::model::Target;
@@ -62,30 +62,31 @@ impl FamilyStart {
     }
 }
 
-/// The normal distribution of the path with the largest bound.
+/// The normal distribution of the path with the best bound.
 fn best_path<T: Target + ?Sized>(
     target: &T,
     wants_covariance: bool,
     record: &mut Record,
 ) -> Result<(Option<Frame>, String), Error> {
-    let mut best: Option<super::pathfinder::Path> = None;
+    let settings = PathSettings::default();
+    let mut best = Best::new(settings.n_bound_draws);
     let mut failure = None;
     for index in 0..N_PATHS {
-        let (path, cost) = follow(target, PathSettings::default(), &Start::Search, record.seed, index);
+        let (path, cost) = follow(target, settings, &Start::Search, record.seed, index);
         record.n_gradient_evaluations += cost.n_gradient_evaluations;
         record.n_density_evaluations += cost.n_density_evaluations;
         match path {
-            Ok(path) if best.as_ref().is_none_or(|best| path.bound > best.bound) => best = Some(path),
-            Ok(_) => {}
+            Ok(path) => {
+                best.offer(path.normal, path.score);
+            }
             Err(error) if is_fatal(&error) => return Err(error),
             Err(error) => failure = Some(error),
         }
     }
-    Ok(match (best, failure) {
-        (Some(path), _) => {
-            let normal: &dyn super::Approximation = &path.normal;
+    Ok(match (best.into_inner(), failure) {
+        (Some((normal, _)), _) => {
             let covariance = if wants_covariance { normal.covariance() } else { None };
-            let scales = path.normal.variances().iter().map(|variance| variance.sqrt()).collect();
+            let scales = normal.variances().iter().map(|variance| variance.sqrt()).collect();
             let centre = normal.mean().unwrap_or_default();
             (Some(Frame { centre, scales, covariance }), "Pathfinder".to_owned())
         }

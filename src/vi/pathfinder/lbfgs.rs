@@ -14,8 +14,9 @@ use crate::model::LogDensityGradient;
 
 /// Share of the promised gain that a step must bring.
 const SUFFICIENT: f64 = 1e-4;
-/// Share of the slope that may remain.
-const REMAINING_SLOPE: f64 = 0.9;
+/// Share of the slope that may remain. So little that steps on a quadratic are nearly conjugate, and H exact after d of them; at 0.9, which saves a third of the
+/// evaluations, the median k̂ of single paths to the reference posteriors is 0.42 instead of 0.36.
+const REMAINING_SLOPE: f64 = 0.1;
 /// Evaluations per line search at most.
 const MAX_TRIALS: usize = 25;
 /// Largest factor by which a trial step grows.

@@ -6,17 +6,20 @@
 //! q  = the qₗ of largest bound        for several paths, the mixture of their q
 //! ```
 //! *Asks* of the target its gradient. *Costs* tens to hundreds of gradients per path, and 25 log densities per iterate; memory and time linear in d. *Not* for accuracy by itself:
-//! covariances are as good as what L-BFGS learns in a few iterations, and on funnels they are poor, as Pareto k̂ then says. It is the way to start: [`Fit::start`] for NUTS,
-//! [`FamilyStart::Pathfinder`](super::FamilyStart) for other families. *Reference* L. Zhang, B. Carpenter, A. Gelman & A. Vehtari 2022, <https://arxiv.org/abs/2108.03782>. Unlike there, draws of several
-//! paths are weighed against the mixture of all, so that k̂ is about one distribution.
+//! on normal targets of up to some 30 dimensions it is exact to a per cent; elsewhere covariances are as good as what L-BFGS learns on its way, and on funnels they are poor, as Pareto k̂ then says. It is the way to start: [`Fit::start`] for NUTS,
+//! [`FamilyStart::Pathfinder`](super::FamilyStart) for other families. *Reference* L. Zhang, B. Carpenter, A. Gelman & A. Vehtari 2022, <https://arxiv.org/abs/2108.03782>. Unlike there, line searches are
+//! nearly exact, so that steps are conjugate; of distributions whose bounds 25 draws do not tell apart, the one with the steadiest log ratios is taken; and draws of several paths are weighed against the mixture of all, so that k̂
+//! is about one distribution.
 
 mod inverse_hessian;
 mod lbfgs;
 mod path;
+mod score;
 mod spiked_normal;
 
 pub(super) use lbfgs::{Ascent, Step};
 pub(super) use path::{Path, PathSettings, follow};
+pub(super) use score::Best;
 
 use super::approximation::Approximation;
 use super::families::Mixture;
@@ -41,7 +44,7 @@ const EVEN_SHARE: f64 = 0.2;
 /// # Ok::<(), posterity::Error>(())
 /// ```
 ///
-/// Defaults: 4 paths from points found by search; 10 pairs of steps and gradients remembered; at most 1000 iterations; 25 draws per bound; 4000 draws at the end.
+/// Defaults: 4 paths from points found by search; 10 to 80 pairs of steps and gradients remembered; at most 1000 iterations; 25 draws per bound; 4000 draws at the end.
 #[derive(Debug, Clone)]
 pub struct Pathfinder {
     n_paths: usize,
@@ -65,10 +68,11 @@ impl Pathfinder {
         self
     }
 
-    /// Pairs of steps and gradient differences that L-BFGS remembers; 10. Twice that many directions are kept apart from the diagonal.
+    /// Pairs of steps and gradient differences that L-BFGS remembers; two per dimension, but at most 80 and at most √(10⁶/d), and at least 10. Twice that many directions are kept apart from the
+    /// diagonal. A normal target of half as many dimensions is matched nearly exactly.
     #[must_use]
     pub fn history(mut self, history: usize) -> Self {
-        self.settings.history = history;
+        self.settings.history = Some(history);
         self
     }
 
@@ -113,7 +117,7 @@ impl Pathfinder {
     /// [`Error::InvalidSetting`] names the first one out of range.
     pub fn validate(&self) -> Result<(), Error> {
         check::at_least("n_paths", self.n_paths, 1, "at least 1")?;
-        check::at_least("history", self.settings.history, 1, "at least 1")?;
+        check::at_least("history", self.settings.history(1), 1, "at least 1")?;
         check::at_least("n_iterations", self.settings.n_iterations, 1, "at least 1")?;
         check::at_least("n_bound_draws", self.settings.n_bound_draws, 1, "at least 1")?;
         check::at_least("n_draws", self.n_draws, 1, "at least 1")
@@ -126,12 +130,13 @@ impl Pathfinder {
     /// [`Error::Unbounded`] where the density rises without end, [`Error::NoUsableDraw`]. [`Error::NoUsableDraw`] also if that is so of the draws at the end.
     pub fn fit<T: Target + ?Sized>(&self, target: &T, seed: u64) -> Result<Fit, Error> {
         self.validate()?;
-        if target.dim()? == 0 {
+        let dim = target.dim()?;
+        if dim == 0 {
             return Err(Error::NoParameters);
         }
         let plural = if self.n_paths == 1 { "path" } else { "paths" };
         let mut record = Record::new(format!("Pathfinder, {} {plural}", self.n_paths), seed)
-            .with_setting("history", self.settings.history)
+            .with_setting("history", self.settings.history(dim))
             .with_setting("n_bound_draws", self.settings.n_bound_draws);
         let follow = |index| follow(target, self.settings, &self.start, seed, index);
         let results = self.threads.install(|| map_indexed(self.n_paths, None, follow));
@@ -173,8 +178,8 @@ fn pooled(mut paths: Vec<Path>) -> Result<Option<Box<dyn Approximation>>, Error>
     if paths.len() <= 1 {
         return Ok(paths.pop().map(distribution));
     }
-    let largest = paths.iter().map(|path| path.bound).fold(f64::NEG_INFINITY, f64::max);
-    let shares: Vec<f64> = paths.iter().map(|path| (path.bound - largest).exp()).collect();
+    let largest = paths.iter().map(|path| path.score.bound).fold(f64::NEG_INFINITY, f64::max);
+    let shares: Vec<f64> = paths.iter().map(|path| (path.score.bound - largest).exp()).collect();
     let (total, n) = (shares.iter().sum::<f64>(), shares.len() as f64);
     let weights = shares.iter().map(|share| (1.0 - EVEN_SHARE) * share / total + EVEN_SHARE / n).collect();
     Ok(Some(Mixture::fixed(paths.into_iter().map(distribution).collect(), weights)?))

@@ -1,6 +1,7 @@
 //! One path to a mode, and the best of the normal distributions along it.
 
 use super::lbfgs::{Ascent, Step};
+use super::score::{Best, Score};
 use super::spiked_normal::SpikedNormal;
 use crate::error::{Error, StartFailure};
 use crate::mcmc::{Start, first_point};
@@ -11,17 +12,33 @@ use crate::vi::approximation::Approximation;
 /// Iterations without a better bound after which a path ends: it has passed the mass, on the way to a pole of the density.
 const PATIENCE: usize = 100;
 
+/// Pairs remembered, unless told otherwise.
+const PAIRS_PER_DIMENSION: usize = 2;
+const FEWEST_PAIRS: usize = 10;
+const MOST_PAIRS: usize = 80;
+/// Dimensions times squared pairs at most, unless there are few pairs: an iterate costs a decomposition of that order.
+const MOST_WORK: f64 = 1e6;
+
 /// Settings of a path.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::vi) struct PathSettings {
-    pub(super) history: usize,
+    /// Pairs of steps and gradient differences; `None` for as many as [`PathSettings::history`] says.
+    pub(super) history: Option<usize>,
     pub(super) n_iterations: usize,
-    pub(super) n_bound_draws: usize,
+    pub(in crate::vi) n_bound_draws: usize,
 }
 
 impl Default for PathSettings {
     fn default() -> Self {
-        Self { history: 10, n_iterations: 1000, n_bound_draws: 25 }
+        Self { history: None, n_iterations: 1000, n_bound_draws: 25 }
+    }
+}
+
+impl PathSettings {
+    /// Pairs for this number of dimensions. From d pairs of conjugate steps a normal target's covariance is exact; line searches that are not quite exact take more.
+    pub(super) fn history(&self, dim: usize) -> usize {
+        let affordable = (MOST_WORK / dim as f64).sqrt() as usize;
+        self.history.unwrap_or_else(|| dim.saturating_mul(PAIRS_PER_DIMENSION).min(affordable).clamp(FEWEST_PAIRS, MOST_PAIRS))
     }
 }
 
@@ -30,8 +47,7 @@ impl Default for PathSettings {
 pub(in crate::vi) struct Path {
     /// The best normal distribution on the way.
     pub(in crate::vi) normal: SpikedNormal,
-    /// Its evidence lower bound.
-    pub(in crate::vi) bound: f64,
+    pub(in crate::vi) score: Score,
     /// Bounds of all normal distributions on the way.
     pub(super) bounds: Vec<f64>,
     pub(super) n_failed: u64,
@@ -80,10 +96,11 @@ fn climb<T: Target + ?Sized>(
     cost: &mut PathCost,
 ) -> Result<Path, Error> {
     let mut bound_estimate = BoundEstimate::new(target, state.position.len(), settings.n_bound_draws)?;
-    let mut ascent = Ascent::new(&mut *evaluator, state, settings.history);
+    let history = settings.history(state.position.len());
+    let mut ascent = Ascent::new(&mut *evaluator, state, history);
     let before = cost.n_gradient_evaluations;
     let mut bounds = Vec::new();
-    let mut best: Option<(SpikedNormal, Score)> = None;
+    let mut best = Best::new(settings.n_bound_draws);
     let (mut best_is_last, mut best_iteration) = (false, 0);
     let (mut n_failed, mut ran_off) = (0, false);
     let mut cause = StartFailure::ZeroDensity;
@@ -109,18 +126,17 @@ fn climb<T: Target + ?Sized>(
         if score.n_usable > 0 {
             bounds.push(score.bound);
         }
-        if score.n_usable > 0 && best.as_ref().is_none_or(|(_, best)| score.is_better(best, settings.n_bound_draws)) {
-            best = Some((normal, score));
-            best_is_last = true;
+        best_is_last = best.offer(normal, score);
+        if best_is_last {
             best_iteration = iteration;
         }
         if step != Step::Moved || iteration >= best_iteration + PATIENCE {
             break;
         }
     }
-    match best {
+    match best.into_inner() {
         Some(_) if ran_off && best_is_last => Err(Error::Unbounded { what: "path", value: ascent.state.log_density }),
-        Some((normal, score)) => Ok(Path { normal, bound: score.bound, bounds, n_failed }),
+        Some((normal, score)) => Ok(Path { normal, score, bounds, n_failed }),
         None if ran_off => Err(Error::Unbounded { what: "path", value: ascent.state.log_density }),
         None => Err(Error::NoUsableDraw { n_draws: n_failed as usize, cause }),
     }
@@ -129,26 +145,12 @@ fn climb<T: Target + ?Sized>(
 /// Most coordinates of the draws for one bound: 8 GB.
 const MOST_ENTRIES: usize = 1 << 30;
 
-/// The bound of one distribution, and how many draws it is from.
-#[derive(Debug, Clone, Copy)]
-struct Score {
-    bound: f64,
-    n_usable: usize,
-}
-
-impl Score {
-    /// Bounds are compared between distributions with half of their draws in the support, which come before all others.
-    fn is_better(&self, other: &Self, n_draws: usize) -> bool {
-        let counted = |score: &Self| (2 * score.n_usable).min(n_draws);
-        (counted(self), self.bound) > (counted(other), other.bound)
-    }
-}
-
 /// Estimates bounds by few draws.
 struct BoundEstimate<'t> {
     evaluator: Box<dyn Evaluator + 't>,
     draws: Vec<f64>,
     log_densities: Vec<f64>,
+    log_ratios: Vec<f64>,
 }
 
 impl<'t> BoundEstimate<'t> {
@@ -158,27 +160,30 @@ impl<'t> BoundEstimate<'t> {
             value: n_draws as f64,
             rule: "so few that they fit into memory",
         })?;
-        Ok(Self { evaluator: target.evaluator()?, draws: vec![0.0; entries], log_densities: vec![0.0; n_draws] })
+        Ok(Self {
+            evaluator: target.evaluator()?,
+            draws: vec![0.0; entries],
+            log_densities: vec![0.0; n_draws],
+            log_ratios: Vec::with_capacity(n_draws),
+        })
     }
 
     /// The mean log ratio over the draws of positive density, and why the last of the others is none.
     fn of(&mut self, normal: &mut SpikedNormal, rng: &mut Stream) -> Result<(Score, Option<StartFailure>), Error> {
         normal.sample(rng, &mut self.draws, &mut self.log_densities);
-        let (mut sum, mut n_usable, mut failure) = (0.0, 0, None);
+        let mut failure = None;
+        self.log_ratios.clear();
         for (draw, log_density) in self.draws.chunks_exact(normal.dim()).zip(&self.log_densities) {
             if !draw.iter().all(|x| x.is_finite()) {
                 continue;
             }
             match self.evaluator.log_density(draw) {
-                Ok(value) if value.is_finite() => {
-                    sum += value - log_density;
-                    n_usable += 1;
-                }
+                Ok(value) if value.is_finite() => self.log_ratios.push(value - log_density),
                 Ok(_) => failure = Some(StartFailure::ZeroDensity),
                 Err(error) if error.is_recoverable() => failure = Some(StartFailure::Failed(error)),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((Score { bound: sum / n_usable as f64, n_usable }, failure))
+        Ok((Score::new(&self.log_ratios), failure))
     }
 }

@@ -158,6 +158,9 @@ impl Approximation for SpikedNormal {
     fn log_density_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, Error> {
         let dim = self.scales.len();
         check_position(dim, position)?;
+        if gradient.len() != dim {
+            return Err(Error::Dimension { what: "gradient", expected: dim, found: gradient.len() });
+        }
         for i in 0..dim {
             self.scratch[i] = (position[i] - self.parameters[i]) / self.scales[i];
         }
@@ -184,12 +187,13 @@ impl Approximation for SpikedNormal {
     /// Takes d² entries of memory, as nothing else here does.
     fn covariance(&self) -> Option<Array2<f64>> {
         let dim = self.scales.len();
-        let mut covariance = Array2::eye(dim);
+        let mut covariance = Array2::<f64>::eye(dim);
         for (direction, eigenvalue) in self.directions.chunks_exact(dim).zip(&self.eigenvalues) {
             for ((i, j), entry) in covariance.indexed_iter_mut() {
                 *entry += (eigenvalue - 1.0) * direction[i] * direction[j];
             }
         }
+        covariance.diag_mut().iter_mut().for_each(|v| *v = v.max(f64::EPSILON));
         covariance.indexed_iter_mut().for_each(|((i, j), entry)| *entry *= self.scales[i] * self.scales[j]);
         Some(covariance)
     }

@@ -323,14 +323,15 @@ fn relative_variance(fit: &Fit, r: f64) -> f64 {
 
 #[test]
 fn mean_field_underestimates_variances_exactly_so_much() {
-    // Means of k̂ over 50 seeds; its standard deviation is at most 0.08. The limit for draws without number is r.
-    for (r, expected_k) in [(0.5_f64, 0.47), (0.9, 0.81), (0.95, 0.86)] {
+    // k̂ varies by a standard deviation of 0.08 between runs, around 0.47, 0.81 and 0.86 over 50 seeds; the limit for draws without number is r. The numbers here are those of another
+    // implementation, of one run each.
+    for (r, expected_k) in [(0.5_f64, 0.39), (0.9, 0.82), (0.95, 0.88)] {
         let fit = mean_field_of_correlation(r, 1);
         let (kl, k, off) = (-0.5 * (1.0 - r * r).ln(), fit.pareto_k().unwrap(), relative_variance(&fit, r));
         println!("r {r}: variances off by {off:.4}, KL {:.4} ({:.4}), exact {kl:.4}, k-hat {k:.2}", -fit.elbo(), fit.elbo_mcse());
         assert!(off < 0.02, "r {r}: {off}");
         assert!((-fit.elbo() - kl).abs() < 4.0 * fit.elbo_mcse() + 1e-3, "r {r}: {} instead of {kl}", -fit.elbo());
-        assert!((k - expected_k).abs() < 0.3, "r {r}: {k}");
+        assert!((k - expected_k).abs() < 0.24, "r {r}: {k}");
     }
 }
 

@@ -28,7 +28,7 @@ fn target<F: Fn(&[f64], &mut [f64]) -> Result<f64, DensityError> + Sync>(dim: us
 }
 
 /// Linear regression with known noise: y ~ N(X β, σ²), β ~ N(0, τ²), all constants included.
-struct Regression {
+pub(super) struct Regression {
     x: Array2<f64>,
     y: Array1<f64>,
 }
@@ -39,7 +39,7 @@ const LN_2PI: f64 = 1.837_877_066_409_345_5;
 
 impl Regression {
     /// Columns of different scales, correlated.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut rng = Stream::new(5);
         let scales = [1.0, 0.3, 3.0, 1.0];
         let mut x = Array2::from_shape_fn((40, 4), |(_, j)| if j == 0 { 1.0 } else { scales[j] * rng.normal() });
@@ -51,7 +51,7 @@ impl Regression {
     }
 
     /// Mean and covariance of the posterior by the normal equations, and the log evidence as the density of y.
-    fn exact(&self) -> (Array1<f64>, Array2<f64>, f64) {
+    pub(super) fn exact(&self) -> (Array1<f64>, Array2<f64>, f64) {
         let precision = self.x.t().dot(&self.x) / SIGMA.powi(2) + Array2::<f64>::eye(4) / TAU.powi(2);
         let mean = linalg::solve(precision.view(), (self.x.t().dot(&self.y) / SIGMA.powi(2)).view()).unwrap();
         let columns = (0..4).map(|j| linalg::solve(precision.view(), Array2::<f64>::eye(4).row(j)).unwrap());
@@ -78,7 +78,7 @@ impl Density for Regression {
 }
 
 /// Largest error of a mean in standard deviations, and of a covariance relative to the standard deviations.
-fn errors(fit: &Fit, mean: &Array1<f64>, covariance: &Array2<f64>) -> (f64, f64) {
+pub(super) fn errors(fit: &Fit, mean: &Array1<f64>, covariance: &Array2<f64>) -> (f64, f64) {
     let q = fit.approximation();
     let sd = covariance.diag().mapv(f64::sqrt);
     let (m, c) = (q.mean().unwrap(), q.covariance().unwrap());
@@ -88,7 +88,7 @@ fn errors(fit: &Fit, mean: &Array1<f64>, covariance: &Array2<f64>) -> (f64, f64)
 }
 
 #[test]
-fn a_conjugate_regression_is_fitted_exactly_by_all_but_pathfinder() {
+fn a_conjugate_regression_is_fitted_exactly() {
     let model = Regression::new();
     let (mean, covariance, log_evidence) = model.exact();
     let target = WithGradient(model);
@@ -97,22 +97,18 @@ fn a_conjugate_regression_is_fitted_exactly_by_all_but_pathfinder() {
         Bam::default().fit(&target, 1),
         Gsm::default().tolerance(1e-4).fit(&target, 1),
         Laplace::default().fit(&target, 1),
+        Pathfinder::default().fit(&target, 1),
+        Pathfinder::default().n_paths(1).fit(&target, 1),
     ];
     for fit in fits {
         let fit = fit.unwrap();
         let (of_mean, of_covariance) = errors(&fit, &mean, &covariance);
-        // Largest of 60 seeds, which is that of GSM: mean 3.1e-4, covariance 3.9e-4, bound 2.0e-5.
+        // Largest of 60 seeds: mean 3.1e-4 and bound 2.0e-5, of GSM; covariance 8.6e-4, of Pathfinder's four paths.
         assert!(of_mean < 1e-3 && of_covariance < 0.01, "{}: {of_mean} {of_covariance}", fit.method());
         // The divergence of normals this near is at most about d (1e-3² + 0.01²) / 2.
         assert!((fit.elbo() - log_evidence).abs() < 1e-3, "{}: {} {log_evidence}", fit.method(), fit.elbo());
         assert!((fit.log_evidence() - log_evidence).abs() < 1e-3);
     }
-    // Any normal distribution along the path may have the best estimate of its bound, also one short of the mode, and covariances are those of few updates. Largest of 60 seeds: mean
-    // 0.19, covariance 0.31, bound 0.058, evidence 0.013.
-    let fit = Pathfinder::default().n_paths(1).fit(&target, 1).unwrap();
-    let (of_mean, of_covariance) = errors(&fit, &mean, &covariance);
-    assert!(of_mean < 0.3 && of_covariance < 0.5, "{of_mean} {of_covariance}");
-    assert!((fit.elbo() - log_evidence).abs() < 0.1 && (fit.log_evidence() - log_evidence).abs() < 0.05);
 }
 
 /// A normal distribution in ten dimensions whose eigenvalues spread over a factor of 29, away from the origin.
@@ -134,6 +130,19 @@ fn divergence(fit: &Fit, target: &Gaussian) -> f64 {
     let log_determinant = |c: &Array2<f64>| linalg::cholesky(c.view()).unwrap().diag().iter().map(|l| 2.0 * l.ln()).sum::<f64>();
     0.5 * (trace - dim as f64 + away.dot(&solved(away.view())) + log_determinant(target.covariance())
         - log_determinant(&covariance))
+}
+
+/// Over 60 random regressions in each of 1, 2, 4, 6, 8, 10, 15, 20 and 30 dimensions, one mean was off by more than 1e-3 standard deviations, by 0.027, and three covariances by more than
+/// 1 %, at most 2.3 %. With line searches to 0.9 of the slope, 44 of 60 covariances of the regression above were.
+#[test]
+fn pathfinder_matches_a_normal_target() {
+    let exact = ten_dimensions();
+    for seed in 0..20 {
+        let fit = Pathfinder::default().n_paths(1).n_draws(100).fit(&WithGradient(exact.clone()), seed).unwrap();
+        let (of_mean, of_covariance) = errors(&fit, exact.mean(), exact.covariance());
+        assert!(of_mean < 1e-3 && of_covariance < 0.01, "{seed}: {of_mean} {of_covariance}");
+        assert!(fit.n_gradient_evaluations() < 60, "{}", fit.n_gradient_evaluations());
+    }
 }
 
 /// Gradient evaluations until the divergence is below 1e-3, of 20 seeds in ascending order.
