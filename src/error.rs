@@ -451,16 +451,14 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// The sampler under test failed more often than allowed.
-    #[error(
-        "the sampler failed in {failed} simulations, and may in {allowed}; the first one was simulation {simulation}: {source}"
-    )]
+    /// Simulations of a calibration, or the sampler under test in them, failed more often than allowed.
+    #[error("{failed} simulations failed, and {allowed} may; the first one was simulation {simulation}: {source}")]
     TooManyFailures {
         /// Failures up to here.
         failed: usize,
         /// Failures allowed.
         allowed: usize,
-        /// Index of the first simulation in which it failed.
+        /// Index of the first simulation that failed.
         simulation: usize,
         /// What happened there.
         #[source]
@@ -479,6 +477,16 @@ pub enum Error {
         what: &'static str,
         /// What it lacks.
         reason: &'static str,
+    },
+    /// Observations are to be simulated, and the target simulates none.
+    #[error("the target simulates no observations: implement `predict`")]
+    NoSimulator,
+    /// A draw from the prior has no position in the unconstrained space: it rounds to a bound of its support, or lies beyond.
+    #[error("a draw from the prior has no unconstrained position: {source}")]
+    PriorDraw {
+        /// The value and its support.
+        #[source]
+        source: Box<Error>,
     },
 }
 

@@ -36,6 +36,7 @@ pub(crate) enum Method {
     LowRank,
     Bam,
     Gsm,
+    NaturalGradient,
     Laplace,
     Pathfinder,
 }

@@ -1,7 +1,7 @@
 //! Methods by name.
 
 use posterity::model::Target;
-use posterity::vi::{Bam, Family, Fit, FullRank, Gsm, Laplace, LowRank, MeanField, Pathfinder, Vi};
+use posterity::vi::{Bam, Family, Fit, FullRank, Gsm, Laplace, LowRank, MeanField, NaturalGradient, Pathfinder, Vi};
 
 use super::AnyError;
 use super::input::{Input, Method};
@@ -35,6 +35,10 @@ pub(crate) fn fit(input: &Input, target: &dyn Target) -> Result<Fit, AnyError> {
         Method::Gsm => {
             let gsm = set(Gsm::default(), n_iterations, Gsm::n_iterations);
             set(gsm, n_draws, Gsm::n_draws).fit(target, seed)?
+        }
+        Method::NaturalGradient => {
+            let natural = set(NaturalGradient::default(), n_iterations, NaturalGradient::n_iterations);
+            set(natural, n_draws, NaturalGradient::n_draws).fit(target, seed)?
         }
         Method::Laplace => {
             let laplace = set(Laplace::default(), n_iterations, Laplace::n_iterations);

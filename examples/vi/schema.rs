@@ -11,7 +11,7 @@ pub(crate) const SCHEMA: &str = r##"{
       "additionalProperties": false,
       "properties": {
         "posterior": { "type": "string", "description": "a posteriordb file with reference figures; relative to the input file" },
-        "method": { "enum": ["mean_field", "full_rank", "low_rank", "bam", "gsm", "laplace", "pathfinder"], "default": "full_rank" },
+        "method": { "enum": ["mean_field", "full_rank", "low_rank", "bam", "gsm", "natural_gradient", "laplace", "pathfinder"], "default": "full_rank" },
         "bound": { "enum": ["elbo", "iwelbo", "renyi"], "default": "elbo", "description": "of methods that climb a bound" },
         "alpha": { "type": "number", "minimum": 0, "default": 0.5, "description": "order of the bound renyi" },
         "k": { "type": "integer", "minimum": 1, "description": "draws per gradient; default: 10 for elbo, 20 otherwise" },

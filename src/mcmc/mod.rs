@@ -23,6 +23,7 @@ mod start;
 mod warmup;
 
 pub use adaptive::{AdaptationConfig, TunableKernel, TunedChain};
+pub(crate) use descent::{Goal, descend};
 pub use hmc::Hmc;
 pub use mala::Mala;
 pub use nuts::Nuts;

@@ -16,7 +16,8 @@ use crate::rng::{Purpose, Stream};
 /// are from the posterior, prior predictive ones if they are [`prior_draws`]. Hand them to [`Draws::with_predictive`].
 ///
 /// # Errors
-/// [`Error::UnknownVariable`] if the draws are of another model or the model cannot simulate, [`Error::OutsideSupport`].
+/// [`Error::UnknownVariable`] if the draws are of another model, [`Error::NoSimulator`] if the model simulates nothing,
+/// [`Error::OutsideSupport`].
 pub fn posterior_predictive<T: Target + ?Sized>(target: &T, draws: &Draws, seed: u64) -> Result<Group, Error> {
     let parameters = target.variables()?;
     let mut simulated = Vec::with_capacity(draws.n_chains() * draws.n_draws());
@@ -71,7 +72,7 @@ pub fn prior_draws<T: Target + ?Sized>(target: &T, run: Run) -> Result<Draws, Er
 /// The variables of the first set of values, for all of them.
 fn group_of<T: Target + ?Sized>(target: &T, all: &[Values], n_chains: usize) -> Result<Group, Error> {
     let Some(first) = all.first().filter(|v| !v.is_empty()) else {
-        return Err(Error::UnknownVariable { name: "simulated observations".to_owned() });
+        return Err(Error::NoSimulator);
     };
     let variables: Vec<Variable> = first.iter().map(|(v, _)| target.label(v.clone())).collect();
     let n_columns = variables.iter().map(Variable::size).sum();

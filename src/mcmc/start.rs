@@ -1,6 +1,6 @@
 //! The search for start points.
 
-use super::descent::{Descent, descend};
+use super::descent::{Descent, Goal, descend};
 use super::run::Start;
 use crate::adaptation::DrawBuffer;
 use crate::error::{DensityError, Error, StartFailure};
@@ -14,6 +14,8 @@ const ATTEMPTS: usize = 100;
 const CANDIDATES: usize = 8;
 /// Descents, of which the first is taken whose end is not much less dense than the best one's.
 const DESCENTS: usize = 4;
+/// Iterations of a descent at most.
+const MAX_ITERATIONS: usize = 50;
 
 /// Where a chain starts.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ fn search<T: Target + ?Sized>(
     let mut ends = Vec::with_capacity(DESCENTS);
     for _ in 0..DESCENTS {
         let candidate = candidate(target, evaluator, dim, rng, &mut n_evaluations)?;
-        let descent = descend(evaluator, candidate)?;
+        let descent = descend(evaluator, candidate, Goal::Mass, MAX_ITERATIONS)?;
         n_evaluations += descent.n_evaluations;
         ends.push(descent);
     }

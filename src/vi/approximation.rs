@@ -34,6 +34,11 @@ pub trait Family: Debug + Send + Sync {
     fn closed_under(&self) -> Closure {
         Closure::Scaling
     }
+
+    /// The mixture that the family is, if it is one: components may start at separate modes then.
+    fn as_mixture(&self) -> Option<&super::Mixture> {
+        None
+    }
 }
 
 /// One distribution q on ℝᵈ with parameters φ ∈ ℝᵖ, all of ℝᵖ, and the memory to differentiate through its own draws.

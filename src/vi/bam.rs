@@ -6,7 +6,7 @@
 //! S ← the solution of S U S + S = V      m ← (m + λ (S ḡ + z̄)) / (1+λ)
 //! ```
 //! On a normal target the batch is matched exactly, so a few iterations suffice; each costs B gradients. *Costs* besides d² B, and a Cholesky factor, for B < d - 1, else an
-//! eigendecomposition of order d; five d x d matrices of memory. *Not* where d² numbers do not fit: see [`Pathfinder`](super::Pathfinder); nor where a normal distribution is too poor: k̂ tells.
+//! eigendecomposition of order d; seven d x d matrices of memory. *Not* where d² numbers do not fit: see [`Pathfinder`](super::Pathfinder); nor where a normal distribution is too poor: k̂ tells.
 //! *Reference* D. Cai, C. Modi, L. Pillaud-Vivien, C. Margossian, R. Gower, D. Blei & L. Saul 2024, <https://arxiv.org/abs/2402.14758>.
 
 use std::fmt;
@@ -85,10 +85,10 @@ impl Bam {
     }
 }
 
-/// Setters that [`Bam`] and [`Gsm`](super::Gsm) share.
+/// Setters that [`Bam`], [`Gsm`](super::Gsm) and [`NaturalGradient`](super::NaturalGradient) share.
 macro_rules! matching_setters {
     ($batch:literal, $iterations:literal, $tolerance:literal, $share:literal) => {
-        #[doc = concat!("Draws per iteration, each of which costs a gradient; ", $batch, ".")]
+        #[doc = concat!("Draws per iteration, ", $batch, ".")]
         #[must_use]
         pub fn batch_size(mut self, batch_size: usize) -> Self {
             self.settings.batch_size = batch_size;
@@ -137,20 +137,20 @@ macro_rules! matching_setters {
             self.settings.threads = threads;
             self
         }
-
-        /// Checks all settings.
-        ///
-        /// # Errors
-        /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) names the first one out of range.
-        pub fn validate(&self) -> Result<(), crate::error::Error> {
-            self.settings.validate()
-        }
     };
 }
 pub(super) use matching_setters;
 
 impl Bam {
-    matching_setters!("32", "100", "0.001", "0.5");
+    matching_setters!("each of which costs a gradient; 32", "100", "0.001", "0.5");
+
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] names the first one out of range.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.settings.validate()
+    }
 
     /// Fits a target.
     ///
@@ -233,6 +233,7 @@ fn match_scores(v: &mut Array2<f64>, q: &Array2<f64>) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::rng::Stream;
+    use ndarray::array;
 
     fn random(n: usize, m: usize, seed: u64) -> Array2<f64> {
         let mut rng = Stream::new(seed);
@@ -264,6 +265,37 @@ mod tests {
                 let covariance: f64 = (0..4).map(|k| (rows[[k, i]] - centre[i]) * (rows[[k, j]] - centre[j])).sum::<f64>() / 4.0;
                 let expected = 3.0 * covariance + 0.75 * offset[i] * offset[j];
                 assert!((product[[i, j]] - expected).abs() < 1e-12);
+            }
+        }
+    }
+
+    /// The equations of the module's head, with U and V written out.
+    #[test]
+    fn an_update_solves_its_equations() {
+        for n in [3, 7] {
+            let (batch, root) = (Batch { draws: random(n, 4, 1), gradients: random(n, 4, 2), curvature: None }, random(4, 6, 3));
+            let old = (array![0.5, -1.0, 2.0, 0.1], root.dot(&root.t()));
+            let (mut mean, mut s, lambda) = (old.0.to_vec(), old.1.clone(), 1.5);
+            let bam = Bam::default().schedule(BamSchedule::Custom(Arc::new(move |t| lambda / (t + 1) as f64)));
+            bam.update(&batch, 1, &mut mean, &mut s).unwrap();
+            let lambda = lambda / 2.0;
+            let moments = |rows: &Array2<f64>| {
+                let mean: Vec<f64> = (0..4).map(|j| (0..n).map(|b| rows[[b, j]]).sum::<f64>() / n as f64).collect();
+                let entry = |i: usize, j: usize| {
+                    (0..n).map(|b| (rows[[b, i]] - mean[i]) * (rows[[b, j]] - mean[j])).sum::<f64>() / n as f64
+                };
+                let covariance = Array2::from_shape_fn((4, 4), |(i, j)| entry(i, j));
+                (mean, covariance)
+            };
+            let ((draw, c), (gradient, g)) = (moments(&batch.draws), moments(&batch.gradients));
+            let share = lambda / (1.0 + lambda);
+            let u = Array2::from_shape_fn((4, 4), |(i, j)| lambda * g[[i, j]] + share * gradient[i] * gradient[j]);
+            let away = |i: usize| old.0[i] - draw[i];
+            let v = Array2::from_shape_fn((4, 4), |(i, j)| old.1[[i, j]] + lambda * c[[i, j]] + share * away(i) * away(j));
+            assert!((s.dot(&u).dot(&s) + &s - &v).iter().all(|x| x.abs() < 1e-12), "{n}");
+            for i in 0..4 {
+                let image: f64 = (0..4).map(|j| s[[i, j]] * gradient[j]).sum();
+                assert!((mean[i] - (old.0[i] + lambda * (image + draw[i])) / (1.0 + lambda)).abs() < 1e-13, "{n}");
             }
         }
     }

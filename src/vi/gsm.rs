@@ -51,7 +51,15 @@ impl Default for Gsm {
 }
 
 impl Gsm {
-    matching_setters!("2", "1000", "0.001", "0.5");
+    matching_setters!("each of which costs a gradient; 2", "1000", "0.001", "0.5");
+
+    /// Checks all settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] names the first one out of range.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.settings.validate()
+    }
 
     /// Fits a target.
     ///
@@ -110,7 +118,7 @@ mod tests {
     /// After an update from one draw, the score of the distribution there is the gradient; unlike the formula, this is what the update is for.
     #[test]
     fn the_score_at_the_draw_is_the_gradient() {
-        let batch = Batch { draws: array![[0.3, -1.2, 2.0]], gradients: array![[1.5, -0.4, -0.7]] };
+        let batch = Batch { draws: array![[0.3, -1.2, 2.0]], gradients: array![[1.5, -0.4, -0.7]], curvature: None };
         let mut mean = vec![0.5, -0.5, 1.0];
         let mut covariance = array![[2.0, 0.3, 0.1], [0.3, 1.0, -0.2], [0.1, -0.2, 0.5]];
         Gsm::default().update(&batch, 0, &mut mean, &mut covariance).unwrap();
@@ -118,5 +126,23 @@ mod tests {
         let score = crate::linalg::solve(covariance.view(), away.view()).unwrap();
         assert!(score.iter().zip(batch.gradients.row(0)).all(|(a, b)| (a - b).abs() < 1e-12), "{score}");
         assert!(crate::linalg::cholesky(covariance.view()).is_ok());
+    }
+
+    /// The moves of single draws, from the same distribution, are averaged.
+    #[test]
+    fn a_batch_makes_the_mean_of_the_moves_of_its_draws() {
+        let batches = [(array![[0.3, -1.2]], array![[1.5, -0.4]]), (array![[2.0, 0.1]], array![[-0.2, 0.9]])];
+        let update = |draws: &Array2<f64>, gradients: &Array2<f64>| {
+            let batch = Batch { draws: draws.clone(), gradients: gradients.clone(), curvature: None };
+            let (mut mean, mut covariance) = (vec![0.5, -0.5], array![[2.0, 0.3], [0.3, 1.0]]);
+            Gsm::default().update(&batch, 0, &mut mean, &mut covariance).unwrap();
+            (Array1::from_vec(mean), covariance)
+        };
+        let [one, other] = batches.each_ref().map(|(draws, gradients)| update(draws, gradients));
+        let [(draws, gradients), (other_draws, other_gradients)] = &batches;
+        let stack = |a: &Array2<f64>, b: &Array2<f64>| ndarray::concatenate![ndarray::Axis(0), a.view(), b.view()];
+        let both = update(&stack(draws, other_draws), &stack(gradients, other_gradients));
+        assert!((both.0 - (one.0 + other.0) * 0.5).iter().all(|x| x.abs() < 1e-14));
+        assert!((both.1 - (one.1 + other.1) * 0.5).iter().all(|x| x.abs() < 1e-14));
     }
 }

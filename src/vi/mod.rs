@@ -18,6 +18,7 @@
 //! |---|---|---|---|
 //! | any family | [`Vi`] with an [`Objective`] | tens of thousands | the only one with bounds other than the evidence lower bound, and with minibatches |
 //! | a normal distribution | [`Bam`], [`Gsm`] | hundreds to thousands | matches scores; robust, and as good as the family allows |
+//! | a normal distribution | [`NaturalGradient`] | hundreds, and as many Hessians | climbs the evidence lower bound by Newton steps |
 //! | a normal distribution | [`Laplace`] | tens, and the Hessian | at the mode: fails where there is none |
 //! | a normal distribution or a mixture of them | [`Pathfinder`] | tens to hundreds | along the path to a mode: a start for everything else |
 //!
@@ -37,7 +38,10 @@ mod fit;
 mod flows;
 mod gradient;
 mod gsm;
+mod hessian;
 mod laplace;
+mod modes;
+mod natural_gradient;
 mod objective;
 mod pathfinder;
 mod run;
@@ -60,6 +64,7 @@ pub use flows::NormalizingFlow;
 pub use gradient::{BoundEstimate, BoundGradient};
 pub use gsm::Gsm;
 pub use laplace::Laplace;
+pub use natural_gradient::{NaturalGradient, NaturalGradientSchedule};
 pub use objective::{Estimator, Objective};
 pub use pathfinder::Pathfinder;
 pub use run::Vi;

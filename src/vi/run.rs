@@ -13,9 +13,9 @@ use super::approximation::{Approximation, Closure, Family};
 use super::density::IterationDensity;
 use super::fit::{Fit, Record};
 use super::gradient::BoundGradient;
+use super::modes::separate_modes;
 use super::objective::Objective;
-use super::shifted::Shifted;
-use super::start::{FamilyStart, Frame};
+use super::start::FamilyStart;
 use super::stopping::{Comparison, Monitor, Stopping, Verdict};
 use super::warning::Warning;
 use crate::error::{Error, check};
@@ -307,9 +307,8 @@ impl<'t> Ascent<'t> {
         let density = IterationDensity::new(target, vi.minibatch)?;
         let mut rng = Stream::keyed(seed, Purpose::Variational, 0, 0);
         let inner = vi.family.start(density.dim(), vi.initial_scale, &mut rng)?;
-        let parameters = inner.parameters().to_vec();
+        let mut parameters = inner.parameters().to_vec();
         let bound = BoundGradient::new(vi.objective, inner.as_ref())?;
-        let rule = vi.step_rule.start(&parameters)?;
         let mut comparison = Comparison::new(inner.as_ref(), seed);
         vi.stopping.check_family(&mut comparison, &parameters)?;
         // The target is first evaluated where all settings have been found to work together.
@@ -318,11 +317,26 @@ impl<'t> Ascent<'t> {
             closure = closure.min(Closure::Scaling);
         }
         let frame = vi.start.resolve(target, vi.objective.needs_gradients(), closure, record)?;
-        let approximation: Box<dyn Approximation> = match frame {
+        let approximation = match frame {
             None => inner,
-            Some(Frame { centre, covariance: Some(covariance), .. }) => Box::new(Shifted::by(inner, centre, covariance.view())?),
-            Some(Frame { centre, scales, covariance: None }) => Box::new(Shifted::new(inner, centre, &scales)?),
+            Some(frame) => match vi.family.as_mixture() {
+                Some(mixture) if mixture.n_components() > 1 && vi.start == FamilyStart::Pathfinder => {
+                    let mut modes = separate_modes(target, frame, mixture.n_components(), record)?;
+                    record.settings.push(("modes".to_owned(), modes.len().to_string()));
+                    if modes.len() == 1 {
+                        modes.swap_remove(0).around(inner)?
+                    } else {
+                        let apart = mixture.start_at(modes, vi.initial_scale, &mut rng)?;
+                        // Components in units of their own: only the distribution itself can be compared.
+                        comparison = Comparison::new(apart.as_ref(), seed);
+                        parameters = apart.parameters().to_vec();
+                        apart
+                    }
+                }
+                _ => frame.around(inner)?,
+            },
         };
+        let rule = vi.step_rule.start(&parameters)?;
         Ok(Self {
             vi,
             seed,

@@ -3,14 +3,16 @@
 use ndarray::Array2;
 
 use super::approximation::{Approximation, Closure};
+use super::families::{HALF_LOG_TWO_PI, check_memory};
 use super::fit::Record;
-use super::pathfinder::{Best, PathSettings, follow, is_fatal};
+use super::pathfinder::{Best, PathSettings, SpikedNormal, follow, is_fatal};
+use super::shifted::Shifted;
 use crate::error::Error;
 use crate::mcmc::Start;
 use crate::model::Target;
 
 /// Paths of which the start is taken from the best: one alone may end in a mode without mass.
-const N_PATHS: usize = 4;
+pub(super) const N_PATHS: usize = 4;
 
 /// Where a family starts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +20,7 @@ const N_PATHS: usize = 4;
 pub enum FamilyStart {
     /// Around the mean of the best of four paths of [`Pathfinder`](super::Pathfinder), in units of its standard deviations, or of its covariance for families that
     /// [are closed under linear maps](super::Family::closed_under). For families that are closed under nothing, where Pathfinder fails, and where no gradients are asked for, as [`Origin`](FamilyStart::Origin); the fit's settings say so.
+    /// The components of a [`Mixture`](super::Mixture) start at separate modes, where further paths find some.
     #[default]
     Pathfinder,
     /// Around the origin of the unconstrained space, all scales 1.
@@ -32,11 +35,37 @@ pub enum FamilyStart {
 }
 
 /// A centre with scales, and the covariance if one is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) centre: Vec<f64>,
     pub(super) scales: Vec<f64>,
+    /// Half the logarithm of the determinant of the covariance.
+    pub(super) log_volume: f64,
     pub(super) covariance: Option<Array2<f64>>,
+}
+
+impl Frame {
+    /// A distribution around the origin, moved and stretched to where the frame is.
+    pub(super) fn around(self, inner: Box<dyn Approximation>) -> Result<Box<dyn Approximation>, Error> {
+        Ok(Box::new(match self.covariance {
+            Some(covariance) => Shifted::by(inner, self.centre, covariance.view())?,
+            None => Shifted::new(inner, self.centre, &self.scales)?,
+        }))
+    }
+
+    /// That of a normal distribution; [`Error::InvalidSetting`] for a covariance beyond the memory.
+    pub(super) fn of(normal: &SpikedNormal, wants_covariance: bool) -> Result<Self, Error> {
+        let dim = normal.dim();
+        if wants_covariance {
+            check_memory("dimension", dim, dim.checked_mul(dim))?;
+        }
+        Ok(Self {
+            centre: normal.mean().unwrap_or_default(),
+            log_volume: normal.entropy().unwrap_or_default() - dim as f64 * (HALF_LOG_TWO_PI + 0.5),
+            scales: normal.variances().iter().map(|variance| variance.sqrt()).collect(),
+            covariance: if wants_covariance { normal.covariance() } else { None },
+        })
+    }
 }
 
 impl FamilyStart {
@@ -50,7 +79,9 @@ impl FamilyStart {
     ) -> Result<Option<Frame>, Error> {
         let (frame, description) = match self {
             Self::At { centre, scales } => {
-                (Some(Frame { centre: centre.clone(), scales: scales.clone(), covariance: None }), "given".to_owned())
+                let log_volume = scales.iter().map(|s| s.ln()).sum();
+                let frame = Frame { centre: centre.clone(), scales: scales.clone(), log_volume, covariance: None };
+                (Some(frame), "given".to_owned())
             }
             Self::Pathfinder if has_gradients && closure != Closure::Nothing => {
                 best_path(target, closure == Closure::LinearMaps, record)?
@@ -84,12 +115,7 @@ fn best_path<T: Target + ?Sized>(
         }
     }
     Ok(match (best.into_inner(), failure) {
-        (Some((normal, _)), _) => {
-            let covariance = if wants_covariance { normal.covariance() } else { None };
-            let scales = normal.variances().iter().map(|variance| variance.sqrt()).collect();
-            let centre = normal.mean().unwrap_or_default();
-            (Some(Frame { centre, scales, covariance }), "Pathfinder".to_owned())
-        }
+        (Some((normal, _)), _) => (Some(Frame::of(&normal, wants_covariance)?), "Pathfinder".to_owned()),
         (None, Some(error)) => (None, format!("origin, as Pathfinder failed: {error}")),
         (None, None) => (None, "origin".to_owned()),
     })

@@ -89,7 +89,7 @@ impl Display for Warning {
             Self::NotSettled { divergence, n_iterations } => write!(
                 f,
                 "the approximation had not settled after {n_iterations} iterations: it changed by {divergence:.3} nats between the last two windows; run longer, \
-                 or change the learning rate"
+                 from a better start, or with smaller steps or larger batches"
             ),
             Self::FailedPaths { n_failed, n_paths } => {
                 write!(f, "{n_failed} of {n_paths} paths failed, and the fit is that of the others")

@@ -382,5 +382,5 @@ fn predictive_draws_have_the_shape_and_labels_of_the_data() {
     assert_eq!(posterior_predictive(&model, &prior, 3).unwrap().variable("y").unwrap().shape(), [2, 10, 8]);
     // A model that cannot simulate says so.
     let error = posterior_predictive(&Skewed, &Nuts::default().sample(&Skewed, Run::new(1).draws(10)).unwrap(), 1);
-    assert!(matches!(error, Err(posterity::Error::UnknownVariable { .. })));
+    assert!(matches!(error, Err(posterity::Error::NoSimulator)));
 }

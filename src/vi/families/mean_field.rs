@@ -38,6 +38,9 @@ impl Family for MeanField {
     }
 }
 
+/// Logarithms of standard deviations below this in size have an exponential that is positive and finite.
+const SAFE_EXPONENT: f64 = 700.0;
+
 /// A member of [`MeanField`].
 #[derive(Debug, Clone)]
 pub(super) struct IndependentNormal {
@@ -74,7 +77,8 @@ impl Approximation for IndependentNormal {
     fn set_parameters(&mut self, parameters: &[f64]) -> Result<(), Error> {
         check_parameters(self.parameters.len(), parameters)?;
         let log_scales = &parameters[self.sd.len()..];
-        log_scales.iter().try_for_each(|omega| check_scales(&[omega.exp()]))?;
+        let is_safe = |omega: &f64| omega.abs() < SAFE_EXPONENT;
+        log_scales.iter().filter(|omega| !is_safe(omega)).try_for_each(|omega| check_scales(&[omega.exp()]))?;
         self.sd.iter_mut().zip(log_scales).for_each(|(sd, omega)| *sd = omega.exp());
         self.parameters.copy_from_slice(parameters);
         self.noise.clear();
@@ -86,12 +90,13 @@ impl Approximation for IndependentNormal {
         self.noise.resize(draws.len(), 0.0);
         rng.fill_normal(&mut self.noise);
         let normaliser = self.log_normaliser();
+        let location = &self.parameters[..dim];
         let rows = draws.chunks_exact_mut(dim).zip(self.noise.chunks_exact(dim)).zip(log_densities);
         for ((draw, noise), log_density) in rows {
             let mut square = 0.0;
-            for i in 0..dim {
-                draw[i] = self.parameters[i] + self.sd[i] * noise[i];
-                square += noise[i] * noise[i];
+            for (((draw, noise), location), sd) in draw.iter_mut().zip(noise).zip(location).zip(&self.sd) {
+                *draw = location + sd * noise;
+                square += noise * noise;
             }
             *log_density = -0.5 * square - normaliser;
         }
@@ -100,8 +105,8 @@ impl Approximation for IndependentNormal {
     fn scores(&mut self, out: &mut [f64]) {
         let dim = self.sd.len();
         for (out, noise) in out.chunks_exact_mut(dim).zip(self.noise.chunks_exact(dim)) {
-            for i in 0..dim {
-                out[i] = -noise[i] / self.sd[i];
+            for ((out, noise), sd) in out.iter_mut().zip(noise).zip(&self.sd) {
+                *out = -noise / sd;
             }
         }
     }
@@ -110,9 +115,10 @@ impl Approximation for IndependentNormal {
         let dim = self.sd.len();
         let (location, log_scale) = out.split_at_mut(dim);
         for (cotangent, noise) in cotangents.chunks_exact(dim).zip(self.noise.chunks_exact(dim)) {
-            for i in 0..dim {
-                location[i] += cotangent[i];
-                log_scale[i] += cotangent[i] * noise[i] * self.sd[i];
+            let both = location.iter_mut().zip(log_scale.iter_mut());
+            for (((location, log_scale), (cotangent, noise)), sd) in both.zip(cotangent.iter().zip(noise)).zip(&self.sd) {
+                *location += cotangent;
+                *log_scale += cotangent * noise * sd;
             }
         }
     }

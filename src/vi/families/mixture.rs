@@ -12,8 +12,8 @@
 //! every draw: numbers per component fixed in advance would have less variance in the evidence lower bound, but draws that depend
 //! on each other bias its leave-one-out baselines, and all gradients of other bounds.
 //!
-//! *Costs* K densities per draw. *Not* a way to find modes: components go to those that they start near. *References* Morningstar
-//! et al. 2021, <https://arxiv.org/abs/2003.01687>; Graves 2016, <https://arxiv.org/abs/1607.05690>.
+//! *Costs* K densities per draw. *Not* a way to find modes: components go to those that they start near, which the default start
+//! looks for by paths of Pathfinder, and k̂ does not see a mode without a component. *References* Morningstar et al. 2021, <https://arxiv.org/abs/2003.01687>; Graves 2016, <https://arxiv.org/abs/1607.05690>.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use crate::rng::Stream;
 use crate::vi::approximation::{Approximation, Closure, Family, check_parameters, check_start};
 use crate::vi::families::{check_evaluation, check_memory};
 use crate::vi::shifted::Shifted;
+use crate::vi::start::Frame;
 
 /// Share of the variance at the start that lies between the components.
 const BETWEEN: f64 = 0.75;
@@ -35,9 +36,15 @@ const MOST_COMPONENTS: usize = 1 << 16;
 
 /// The family of mixtures of K members of another family, with weights that are fitted too.
 ///
-/// The components start at random centres whose mean is the origin, spread so that the whole has the scale asked for: for a
-/// target of several modes that should reach them, which [`Vi::initial_scale`](crate::vi::Vi::initial_scale) sets. Families that
-/// are [closed under no map](Closure::Nothing), such as [`Gamma`](crate::vi::Gamma), are spread by random steps of their
+/// [`Vi`](crate::vi::Vi) looks for separate modes by default, with eight paths of [`Pathfinder`](crate::vi::Pathfinder) per
+/// component that start around the first mode, 8 and 16 of its standard deviations away, and gives a component to each mode, those
+/// of largest mass first. With two components, all of 50 runs found both modes of equal widths 8 standard deviations apart, in 3
+/// and in 5 dimensions, and nearly nine in ten at 30 standard deviations; but a second mode of half the width, 8 standard deviations of the first
+/// one away, is found by half of the runs in three dimensions, and by a fifth in five. Where one mode only is found, and from any other
+/// [`FamilyStart`](crate::vi::FamilyStart), the components start at random centres whose mean is the origin, spread so that the
+/// whole has the scale asked for: for a target of several modes that should reach them, which
+/// [`Vi::initial_scale`](crate::vi::Vi::initial_scale) sets. Families that are
+/// [closed under no map](Closure::Nothing), such as [`Gamma`](crate::vi::Gamma), are spread by random steps of their
 /// parameters instead, of at most about 1, and keep their supports.
 ///
 /// ```
@@ -85,29 +92,19 @@ impl Mixture {
         let log_weights = weights.iter().map(|w| w.ln()).collect();
         Ok(Box::new(MixtureOf::new(components, log_weights, false)?))
     }
-}
 
-impl Family for Mixture {
-    fn name(&self) -> String {
-        format!("mixture of {} x {}", self.n_components, self.family.name())
+    pub(in crate::vi) fn n_components(&self) -> usize {
+        self.n_components
     }
 
-    fn closed_under(&self) -> Closure {
-        self.family.closed_under()
-    }
-
-    fn start(&self, dim: usize, scale: f64, rng: &mut Stream) -> Result<Box<dyn Approximation>, Error> {
-        check_start(dim, scale)?;
-        let (setting, n) = ("number of components", self.n_components);
-        check::in_range(setting, n as f64, (1..=MOST_COMPONENTS).contains(&n), "from 1 to 65536")?;
-        let n_parameters = self.family.start(dim, scale, &mut Stream::new(0))?.parameters().len();
-        check_memory(setting, n, n.checked_mul(n_parameters.saturating_add(dim + 1)))?;
-        let k = self.n_components as f64;
-        let between = if self.n_components == 1 { 0.0 } else { BETWEEN };
-        let mut centres = vec![0.0; self.n_components * dim];
+    /// Components around the origin that have a standard deviation of `scale` together.
+    fn spread(&self, n: usize, dim: usize, scale: f64, rng: &mut Stream) -> Result<Vec<Box<dyn Approximation>>, Error> {
+        let k = n as f64;
+        let between = if n == 1 { 0.0 } else { BETWEEN };
+        let mut centres = vec![0.0; n * dim];
         rng.fill_normal(&mut centres);
-        let mut components = Vec::with_capacity(self.n_components);
-        for c in 0..self.n_components {
+        let mut components = Vec::with_capacity(n);
+        for c in 0..n {
             let mut component = self.family.start(dim, scale * (1.0_f64 - between).sqrt(), rng)?;
             let is_to_spread = component.is_reparameterised() && between > 0.0;
             components.push(if is_to_spread && self.closed_under() == Closure::Nothing {
@@ -124,6 +121,48 @@ impl Family for Mixture {
                 component
             });
         }
+        Ok(components)
+    }
+
+    /// A member whose components stand at several modes, in the units of each; those that share a mode are spread there.
+    pub(in crate::vi) fn start_at(
+        &self,
+        modes: Vec<Frame>,
+        scale: f64,
+        rng: &mut Stream,
+    ) -> Result<Box<dyn Approximation>, Error> {
+        let n_modes = modes.len();
+        let mut components = Vec::with_capacity(self.n_components);
+        for (index, mode) in modes.into_iter().enumerate() {
+            let n = (index..self.n_components).step_by(n_modes).count();
+            for component in self.spread(n, mode.centre.len(), scale, rng)? {
+                components.push(mode.clone().around(component)?);
+            }
+        }
+        Ok(Box::new(MixtureOf::new(components, vec![0.0; self.n_components], true)?))
+    }
+}
+
+impl Family for Mixture {
+    fn name(&self) -> String {
+        format!("mixture of {} x {}", self.n_components, self.family.name())
+    }
+
+    fn closed_under(&self) -> Closure {
+        self.family.closed_under()
+    }
+
+    fn as_mixture(&self) -> Option<&Mixture> {
+        Some(self)
+    }
+
+    fn start(&self, dim: usize, scale: f64, rng: &mut Stream) -> Result<Box<dyn Approximation>, Error> {
+        check_start(dim, scale)?;
+        let (setting, n) = ("number of components", self.n_components);
+        check::in_range(setting, n as f64, (1..=MOST_COMPONENTS).contains(&n), "from 1 to 65536")?;
+        let n_parameters = self.family.start(dim, scale, &mut Stream::new(0))?.parameters().len();
+        check_memory(setting, n, n.checked_mul(n_parameters.saturating_add(dim + 1)))?;
+        let components = self.spread(self.n_components, dim, scale, rng)?;
         Ok(Box::new(MixtureOf::new(components, vec![0.0; self.n_components], true)?))
     }
 }

@@ -29,10 +29,12 @@ const OUT_OF_BOUNDS: f64 = 1e20;
 const CONVERGED: f64 = 1e-10;
 /// Differences of log densities below this, relative to their size, are rounding.
 const ROUNDING: f64 = 1e-14;
+/// No promised gain above this, in nats, is taken for rounding: a density that rises without end has large values.
+const MOST_ROUNDING: f64 = 1e-4;
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::vi) enum Step {
+pub(super) enum Step {
     Moved,
     /// There is nothing to gain.
     Converged,
@@ -43,12 +45,12 @@ pub(in crate::vi) enum Step {
 }
 
 /// An ascent under way.
-pub(in crate::vi) struct Ascent<'e> {
+pub(super) struct Ascent<'e> {
     density: &'e mut dyn LogDensityGradient,
-    pub(in crate::vi) state: State,
+    pub(super) state: State,
     pub(super) inverse_hessian: InverseHessian,
     direction: Vec<f64>,
-    pub(in crate::vi) n_evaluations: u64,
+    pub(super) n_evaluations: u64,
 }
 
 /// A trial step with its value and slope.
@@ -61,7 +63,7 @@ struct Trial {
 
 impl<'e> Ascent<'e> {
     /// From a state with finite density and gradient.
-    pub(in crate::vi) fn new(density: &'e mut dyn LogDensityGradient, start: State, history: usize) -> Self {
+    pub(super) fn new(density: &'e mut dyn LogDensityGradient, start: State, history: usize) -> Self {
         let diagonal = start.gradient.iter().map(|g| (1.0 / (g * g).max(1.0)).max(f64::MIN_POSITIVE)).collect();
         let direction = vec![0.0; start.position.len()];
         Self { density, state: start, inverse_hessian: InverseHessian::new(diagonal, history), direction, n_evaluations: 0 }
@@ -71,12 +73,12 @@ impl<'e> Ascent<'e> {
     ///
     /// # Errors
     /// [`Error::Density`] for a fatal error of the density.
-    pub(in crate::vi) fn advance(&mut self) -> Result<Step, Error> {
+    pub(super) fn advance(&mut self) -> Result<Step, Error> {
         loop {
             self.inverse_hessian.times(&self.state.gradient, &mut self.direction);
             let slope = dot(&self.direction, &self.state.gradient);
             let known = !self.inverse_hessian.is_empty();
-            let rounding = ROUNDING * self.state.log_density.abs();
+            let rounding = (ROUNDING * self.state.log_density.abs()).min(MOST_ROUNDING);
             if slope == 0.0 || (known && 0.5 * slope.abs() <= CONVERGED.max(rounding)) {
                 return Ok(Step::Converged);
             }

@@ -17,9 +17,10 @@ mod path;
 mod score;
 mod spiked_normal;
 
-pub(super) use lbfgs::{Ascent, Step};
-pub(super) use path::{Path, PathSettings, follow};
+use path::Path;
+pub(super) use path::{PathSettings, follow};
 pub(super) use score::Best;
+pub(super) use spiked_normal::SpikedNormal;
 
 use super::approximation::Approximation;
 use super::families::Mixture;

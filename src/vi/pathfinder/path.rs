@@ -9,7 +9,7 @@ use crate::model::{Evaluator, Target};
 use crate::rng::{Purpose, Stream};
 use crate::vi::approximation::Approximation;
 
-/// Iterations without a better bound after which a path ends: it has passed the mass, on the way to a pole of the density.
+/// Iterations without a better distribution after which a path ends: it has passed the mass, on the way to a pole of the density.
 const PATIENCE: usize = 100;
 
 /// Pairs remembered, unless told otherwise.

@@ -2,6 +2,8 @@
 
 /// Standard errors by which a bound must be below the largest one to count as lower.
 const RESOLVED: f64 = 3.0;
+/// Nats below the largest bound that always count: where log ratios spread far, the bound alone decides.
+const MOST_LOSS: f64 = 1.0;
 
 /// What draws say of one distribution.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,10 +26,10 @@ impl Score {
             squares += away * (ratio - mean);
         }
         let n = log_ratios.len();
-        if !(mean.is_finite() && squares >= 0.0) {
+        if n == 0 || !(mean.is_finite() && squares >= 0.0) {
             return Self { bound: f64::NEG_INFINITY, spread: f64::INFINITY, n_usable: 0 };
         }
-        Self { bound: mean, spread: (squares / n as f64).sqrt(), n_usable: n }
+        Self { bound: mean, spread: (squares / (n - 1).max(1) as f64).sqrt(), n_usable: n }
     }
 
     /// Draws in the support, up to half of all: fewer come after all others, whatever their bound.
@@ -41,14 +43,15 @@ impl Score {
 
     /// Whether the draws tell that the bound is below that of the other.
     fn is_below(&self, other: &Self) -> bool {
-        other.bound - self.bound > RESOLVED * (self.squared_error() + other.squared_error()).sqrt()
+        let resolved = RESOLVED * (self.squared_error() + other.squared_error()).sqrt();
+        other.bound - self.bound > resolved.min(MOST_LOSS)
     }
 }
 
 /// The best so far of several distributions with scores.
 ///
 /// The largest of many estimated bounds is that of a lucky one: with n draws, all within about 1/n nats of the best are alike. Among those whose bound the draws do not tell from the largest,
-/// the one whose log ratios spread least is taken. It has the smallest variance of importance weights, and near the target half the square of that spread is the divergence itself, without its noise: for a normal target
+/// the one whose log ratios spread least is taken, as they come: what has been passed over does not return. It has the smallest variance of importance weights, and near the target half the square of that spread is the divergence itself, without its noise: for a normal target
 /// the exact distribution, of spread 0, always wins.
 #[derive(Debug)]
 pub(in crate::vi) struct Best<T> {
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn moments_are_those_of_the_definition() {
         let found = Score::new(&[1.0, 2.0, 6.0]);
-        assert!((found.bound - 3.0).abs() < 1e-15 && (found.spread - (14.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+        assert!((found.bound - 3.0).abs() < 1e-15 && (found.spread - 7.0_f64.sqrt()).abs() < 1e-15);
         assert_eq!(found.n_usable, 3);
         assert_eq!(Score::new(&[f64::MAX, -f64::MAX]).n_usable, 0);
         assert_eq!(Score::new(&[]).n_usable, 0);
@@ -128,6 +131,8 @@ mod tests {
         let better = score(0.2, 0.3, 25);
         assert_eq!(chosen(&[exact, better]), Some(1));
         assert_eq!(chosen(&[better, exact]), Some(0));
+        // Far from the target hardly anything is, and the bound decides.
+        assert_eq!(chosen(&[score(-100.0, 1000.0, 25), score(-500.0, 1.0, 25)]), Some(0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ndarray::Array2;
 use crate::error::Error;
 use crate::rng::Stream;
 use crate::vi::approximation::{Approximation, check_finite, check_parameters, check_position, check_scales, check_start};
-use crate::vi::families::HALF_LOG_TWO_PI;
+use crate::vi::families::{HALF_LOG_TWO_PI, check_evaluation};
 
 /// A normal distribution on ℝᵈ with k directions in which it is wider or narrower than its diagonal says.
 #[derive(Debug, Clone)]
@@ -157,10 +157,7 @@ impl Approximation for SpikedNormal {
 
     fn log_density_gradient(&mut self, position: &[f64], gradient: &mut [f64]) -> Result<f64, Error> {
         let dim = self.scales.len();
-        check_position(dim, position)?;
-        if gradient.len() != dim {
-            return Err(Error::Dimension { what: "gradient", expected: dim, found: gradient.len() });
-        }
+        check_evaluation(dim, position, gradient)?;
         for i in 0..dim {
             self.scratch[i] = (position[i] - self.parameters[i]) / self.scales[i];
         }

@@ -26,17 +26,24 @@ fn full_rank_on_a_normal_distribution() {
     assert!(-fit.elbo() < 0.005 && fit.pareto_k().unwrap() < 0.5, "KL {}", -fit.elbo());
 }
 
+/// k-hat of a fit by Adam, 5000 iterations, is like that of coin betting: over 50 seeds 0.61 and 0.55 in the middle, 0.82 and 0.80 at most, and above
+/// 0.7 in 7 and 6. It is an estimate from the largest of the 4000 weights: of ten times as many draws, as here, 2 of 50 are above 0.7, so that three of
+/// five are once in 1700 times. Over 50 seeds the mean of mu was 4.23 to 4.49.
 #[test]
 fn mean_field_on_eight_schools() {
     let model = EightSchoolsNoncentered::rubin();
-    let fit = coin(Vi::new(MeanField)).n_iterations(3000).fit(&model, 1).unwrap();
     let adam = Vi::new(MeanField).n_iterations(5000).fit(&model, 1).unwrap();
-    report("eight schools", &fit);
-    assert!(fit.elbo() > adam.elbo() - 0.1, "{} and {}", fit.elbo(), adam.elbo());
-    assert!(fit.pareto_k().unwrap() < 0.7);
-    // Reference: 4.4.
-    let mu = fit.summary().row("mu").unwrap().clone();
-    assert!((mu.mean - 4.4).abs() < 0.5, "{mu:?}");
+    let mut n_usable = 0;
+    for seed in 1..=5 {
+        let fit = coin(Vi::new(MeanField)).n_iterations(3000).n_draws(40_000).fit(&model, seed).unwrap();
+        report("eight schools", &fit);
+        assert!(fit.elbo() > adam.elbo() - 0.1, "{} and {}", fit.elbo(), adam.elbo());
+        n_usable += usize::from(fit.pareto_k().unwrap() < 0.7);
+        // Reference: 4.4.
+        let mu = fit.summary().row("mu").unwrap().clone();
+        assert!((mu.mean - 4.4).abs() < 0.5, "{mu:?}");
+    }
+    assert!(n_usable >= 3, "{n_usable}");
 }
 
 #[test]

@@ -70,17 +70,48 @@ fn two_modes() -> impl Target {
     })
 }
 
-/// The family holds the posterior, and so the fit is exact where it finds both modes: 35 of 50 seeds do. A normal loses log 0.7.
+/// The family holds the posterior, and so the fit is exact where it finds both modes: all of 50 seeds do. With all components at the
+/// first mode 9 do, and from the origin, spread by 3, 35. A normal loses log 0.7.
 #[test]
 fn a_mixture_finds_two_modes_and_their_weights() {
     let posterior = two_modes();
-    let vi = Vi::new(Mixture::new(MeanField, 2)).start(FamilyStart::Origin).initial_scale(3.0).n_iterations(3000);
-    // All of eight miss it once in 15,000.
-    let mut fits = (1..=8).map(|seed| vi.fit(&posterior, seed).unwrap());
-    let found = fits.find(|fit| fit.elbo().abs() < 1e-6).unwrap();
-    let mean = found.approximation().mean().unwrap();
-    assert!((mean[0] - 0.5).abs() < 1e-4 && (mean[1] - 0.7).abs() < 1e-4, "{mean:?}");
+    let fits = (1..=6).map(|seed| fit(Mixture::new(MeanField, 2), &posterior, seed));
+    let found: Vec<Fit> = fits.filter(|fit| fit.elbo().abs() < 1e-6).collect();
+    assert!(found.len() >= 4, "{}", found.len());
+    for fit in found {
+        let mean = fit.approximation().mean().unwrap();
+        assert!((mean[0] - 0.5).abs() < 1e-4 && (mean[1] - 0.7).abs() < 1e-4, "{mean:?}");
+    }
     assert!(fit(MeanField, &posterior, 1).elbo() < -0.3);
+}
+
+/// 0.2 N((1, …), I) + 0.8 N((1 + 8/√5, …), I) in five dimensions: 8 standard deviations apart, and the larger mode far from the origin.
+/// All of 50 seeds find both; none did with all components at the first mode.
+#[test]
+fn a_mixture_finds_a_mode_that_is_far_away() {
+    let posterior = target(5, |z, gradient| {
+        let means = [1.0, 1.0 + 8.0 / 5.0_f64.sqrt()];
+        let square = means.map(|mean| z.iter().map(|z| (z - mean).powi(2)).sum::<f64>());
+        let densities = [0.2 * (-0.5 * square[0]).exp(), 0.8 * (-0.5 * square[1]).exp()];
+        let total = densities[0] + densities[1];
+        for (g, z) in gradient.iter_mut().zip(z) {
+            *g = (densities[0] * (means[0] - z) + densities[1] * (means[1] - z)) / total;
+        }
+        total.ln() - 2.5 * std::f64::consts::TAU.ln()
+    });
+    let n_found = (1..=6).filter(|&seed| fit(Mixture::new(MeanField, 2), &posterior, seed).elbo().abs() < 1e-5).count();
+    assert!(n_found >= 4, "{n_found}");
+}
+
+#[test]
+#[ignore = "a sweep over 50 seeds"]
+fn mixtures_over_seeds() {
+    let posterior = two_modes();
+    let elbo = |vi: &Vi, seed| vi.fit(&posterior, seed).unwrap().elbo();
+    let vi = Vi::new(Mixture::new(MeanField, 2)).n_iterations(3000);
+    for (name, vi) in [("default", vi.clone()), ("origin", vi.start(FamilyStart::Origin).initial_scale(3.0))] {
+        println!("{name}: {} of 50", (1..=50).filter(|&seed| elbo(&vi, seed).abs() < 1e-6).count());
+    }
 }
 
 /// N(0, D² + B B') in 20 dimensions with two columns.

@@ -5,14 +5,16 @@ use posterity::linalg;
 use posterity::mcmc::{Nuts, Run, Sampler, Start};
 use posterity::model::zoo::analytic::Gaussian;
 use posterity::model::zoo::{EightSchools, EightSchoolsNoncentered};
-use posterity::model::{Density, WithGradient};
+use posterity::model::{Density, Target, WithGradient};
 use posterity::parallel::Threads;
 use posterity::rng::Stream;
-use posterity::vi::{Bam, BamSchedule, FamilyStart, Fit, FullRank, Gsm, Laplace, MeanField, Objective, Pathfinder, Vi, Warning};
+use posterity::vi::{
+    Bam, BamSchedule, FamilyStart, Fit, FullRank, Gsm, Laplace, MeanField, NaturalGradient, Objective, Pathfinder, Vi, Warning,
+};
 use posterity::{DensityError, Error};
 
 /// A density from a closure.
-struct Closure<F>(usize, F);
+pub(super) struct Closure<F>(usize, F);
 
 impl<F: Fn(&[f64], &mut [f64]) -> Result<f64, DensityError> + Sync> Density for Closure<F> {
     fn dim(&self) -> usize {
@@ -23,7 +25,10 @@ impl<F: Fn(&[f64], &mut [f64]) -> Result<f64, DensityError> + Sync> Density for 
     }
 }
 
-fn target<F: Fn(&[f64], &mut [f64]) -> Result<f64, DensityError> + Sync>(dim: usize, f: F) -> WithGradient<Closure<F>> {
+pub(super) fn target<F: Fn(&[f64], &mut [f64]) -> Result<f64, DensityError> + Sync>(
+    dim: usize,
+    f: F,
+) -> WithGradient<Closure<F>> {
     WithGradient(Closure(dim, f))
 }
 
@@ -96,6 +101,7 @@ fn a_conjugate_regression_is_fitted_exactly() {
         Vi::new(FullRank).n_iterations(4000).objective(Objective::elbo(4)).fit(&target, 1),
         Bam::default().fit(&target, 1),
         Gsm::default().tolerance(1e-4).fit(&target, 1),
+        NaturalGradient::default().fit(&target, 1),
         Laplace::default().fit(&target, 1),
         Pathfinder::default().fit(&target, 1),
         Pathfinder::default().n_paths(1).fit(&target, 1),
@@ -121,7 +127,7 @@ pub(super) fn ten_dimensions() -> Gaussian {
 }
 
 /// KL(q ‖ p) of the fit of a normal target.
-fn divergence(fit: &Fit, target: &Gaussian) -> f64 {
+pub(super) fn divergence(fit: &Fit, target: &Gaussian) -> f64 {
     let dim = target.mean().len();
     let (mean, covariance) = (fit.approximation().mean().unwrap(), fit.approximation().covariance().unwrap());
     let away = Array1::from_vec(mean) - target.mean();
@@ -142,6 +148,104 @@ fn pathfinder_matches_a_normal_target() {
         let (of_mean, of_covariance) = errors(&fit, exact.mean(), exact.covariance());
         assert!(of_mean < 1e-3 && of_covariance < 0.01, "{seed}: {of_mean} {of_covariance}");
         assert!(fit.n_gradient_evaluations() < 60, "{}", fit.n_gradient_evaluations());
+    }
+}
+
+/// The mean is a Newton step beyond the iterate: in one dimension a single line search, which ends near the mode only, tells the curvature.
+#[test]
+fn one_step_finds_a_normal_in_one_dimension() {
+    let exact = Gaussian::new(array![3.0], &array![[0.25]]).unwrap();
+    for seed in 0..10 {
+        let fit = Pathfinder::default().n_paths(1).n_iterations(1).fit(&WithGradient(exact.clone()), seed).unwrap();
+        let (of_mean, of_covariance) = errors(&fit, exact.mean(), exact.covariance());
+        assert!(of_mean < 1e-9 && of_covariance < 1e-9, "{seed}: {of_mean} {of_covariance}");
+    }
+}
+
+/// Normal components of mass 0.9 and 0.1 at ±10, which a path each finds exactly: a fifth of the mixture is spread evenly, the rest goes by mass.
+#[test]
+fn paths_to_several_modes_share_by_their_mass() {
+    let modes = target(1, |q, g| {
+        let log = [0.9_f64.ln() - 0.5 * (q[0] - 10.0).powi(2), 0.1_f64.ln() - 0.5 * (q[0] + 10.0).powi(2)];
+        let total = log[0].max(log[1]) + (-(log[0] - log[1]).abs()).exp().ln_1p();
+        g[0] = (log[0] - total).exp() * (10.0 - q[0]) + (log[1] - total).exp() * (-10.0 - q[0]);
+        Ok(total)
+    });
+    let start = Start::Positions(vec![vec![9.0], vec![-9.0]]);
+    let fit = Pathfinder::default().n_paths(2).start(start).fit(&modes, 1).unwrap();
+    let share = 0.8 * 0.9 + 0.1;
+    assert!((fit.approximation().mean().unwrap()[0] - 10.0 * (2.0 * share - 1.0)).abs() < 1e-6);
+}
+
+/// Three variables with skewed densities exp(aᵢ yᵢ - exp(yᵢ)), mixed by a matrix and moved by a shift, and mean and covariance of the best normal distribution: that of y has the variances 1/aᵢ and
+/// the means ln aᵢ - 1/(2aᵢ).
+pub(super) fn log_gammas(shift: f64) -> (WithGradient<impl Density>, Array1<f64>, Array2<f64>) {
+    let a = array![1.0, 2.0, 4.0];
+    let mixing = array![[1.0, 0.0, 0.0], [0.8, 2.0, 0.0], [-0.5, 0.3, 0.1]];
+    let mean = mixing.dot(&a.mapv(|a: f64| a.ln() - 0.5 / a)) + shift;
+    let covariance = (&mixing / &a).dot(&mixing.t());
+    let of_position = target(3, move |q, g| {
+        let x = ArrayView1::from(q).mapv(|x| x - shift);
+        let y = array![x[0], (x[1] - 0.8 * x[0]) / 2.0, 0.0];
+        let y2 = (x[2] + 0.5 * x[0] - 0.3 * y[1]) / 0.1;
+        let y = array![y[0], y[1], y2];
+        let slopes = &a - &y.mapv(f64::exp);
+        // By back substitution with the transposed matrix.
+        g[2] = slopes[2] / 0.1;
+        g[1] = (slopes[1] - 0.3 * g[2]) / 2.0;
+        g[0] = slopes[0] - 0.8 * g[1] + 0.5 * g[2];
+        Ok((&a * &y - y.mapv(f64::exp)).sum())
+    });
+    (of_position, mean, covariance)
+}
+
+fn not_settled(fit: &Fit) -> Option<f64> {
+    let warnings = fit.warnings();
+    warnings.iter().find_map(|w| if let Warning::NotSettled { divergence, .. } = w { Some(*divergence) } else { None })
+}
+
+/// The distribution handed over is the mean of those of the last iterations, in both halves.
+#[test]
+fn the_last_iterations_are_averaged() {
+    let model = EightSchoolsNoncentered::rubin();
+    let bam = Bam::default().batch_size(10).schedule(BamSchedule::Constant).start(FamilyStart::Origin).tolerance(0.0).n_draws(1);
+    let moments = |n: usize, share: f64| {
+        let fit = bam.clone().n_iterations(n).averaged_share(share).fit(&model, 1).unwrap();
+        (Array1::from_vec(fit.approximation().mean().unwrap()), fit.approximation().covariance().unwrap())
+    };
+    let ((mean, covariance), last) = (moments(6, 0.5), [4, 5, 6].map(|n| moments(n, 0.0)));
+    let expected_mean = (&last[0].0 + &last[1].0 + &last[2].0) / 3.0;
+    let expected_covariance = (&last[0].1 + &last[1].1 + &last[2].1) / 3.0;
+    assert!((mean - expected_mean).iter().all(|x| x.abs() < 1e-12));
+    assert!((covariance - expected_covariance).iter().all(|x| x.abs() < 1e-12));
+}
+
+/// From far away: cut short, every fit is warned of; with all their iterations none of these is. Over 60 seeds, of fits cut after 1, 2 or 5 iterations all are warned of but two of
+/// GSM after 5, one of which is an error, and of these whole ones none. Others are: 4 of 58 of the eight schools by natural gradients, and 14 of 58 of the skewed target by BaM, which have not arrived.
+#[test]
+fn iterations_that_run_out_before_the_fit_rests_are_warned_of() {
+    let (skewed, ..) = log_gammas(20.0);
+    let eight_schools = EightSchoolsNoncentered::rubin();
+    for seed in 0..3 {
+        let fits = |n: usize, start: FamilyStart, of: &dyn Target| {
+            let (bam, gsm, natural) = (Bam::default(), Gsm::default(), NaturalGradient::default());
+            let n_of = |default: usize| if n == 0 { default } else { n };
+            [
+                bam.n_iterations(n_of(100)).start(start.clone()).tolerance(0.0).fit(of, seed).unwrap(),
+                gsm.n_iterations(n_of(1000)).start(start.clone()).tolerance(0.0).fit(of, seed).unwrap(),
+                natural.n_iterations(n_of(100)).start(start).tolerance(0.0).fit(of, seed).unwrap(),
+            ]
+        };
+        for n in [1, 2, 5] {
+            for fit in fits(n, FamilyStart::Origin, &skewed) {
+                assert!(not_settled(&fit).is_some(), "{n} {seed} {}", fit.method());
+            }
+        }
+        let [_, _, natural] = fits(0, FamilyStart::Pathfinder, &skewed);
+        let [bam, gsm, _] = fits(0, FamilyStart::Pathfinder, &eight_schools);
+        for fit in [bam, gsm, natural] {
+            assert_eq!(not_settled(&fit), None, "{} {seed}", fit.method());
+        }
     }
 }
 
@@ -180,6 +284,7 @@ fn one_dimension_and_a_far_place_are_no_special_cases() {
     let fits = [
         Bam::default().fit(&far, 1),
         Gsm::default().fit(&far, 1),
+        NaturalGradient::default().fit(&far, 1),
         Laplace::default().fit(&far, 1),
         Pathfinder::default().n_paths(1).fit(&far, 1),
         Vi::new(MeanField).n_iterations(1000).fit(&far, 1),
@@ -231,7 +336,9 @@ fn half(failure: Result<f64, DensityError>) -> WithGradient<impl Density> {
 fn draws_without_a_gradient_are_dropped_and_counted() {
     for failure in [Err(DensityError::NotANumber), Ok(f64::NEG_INFINITY)] {
         let target = half(failure);
-        for fit in [Bam::default().fit(&target, 1), Gsm::default().fit(&target, 1)] {
+        let gsm = Gsm::default().batch_size(32).fit(&target, 1);
+        let natural = NaturalGradient::default().batch_size(32).fit(&target, 1);
+        for fit in [Bam::default().fit(&target, 1), gsm, natural] {
             let fit = fit.unwrap();
             assert!(fit.n_failed() > 0, "{}", fit.method());
             assert!(fit.warnings().iter().any(|w| matches!(w, Warning::FailedDraws { .. })));
@@ -248,7 +355,9 @@ fn a_target_without_any_density_is_an_error_with_a_name() {
         let target = target(2, move |_, _| failure.clone());
         assert!(matches!(Pathfinder::default().fit(&target, 1), Err(Error::NoStartPoint { .. })));
         assert!(matches!(Laplace::default().fit(&target, 1), Err(Error::NoStartPoint { .. })));
-        for result in [Bam::default().fit(&target, 1), Gsm::default().fit(&target, 1)] {
+        let results =
+            [Bam::default().fit(&target, 1), Gsm::default().fit(&target, 1), NaturalGradient::default().fit(&target, 1)];
+        for result in results {
             let Err(Error::Iteration { iteration: 1, source }) = result else { panic!("{result:?}") };
             assert!(matches!(*source, Error::NoUsableDraw { .. }));
         }
@@ -263,6 +372,12 @@ fn a_target_without_any_density_is_an_error_with_a_name() {
     let empty = target(0, |_, _| Ok(0.0));
     let results = [Pathfinder::default().fit(&empty, 1), Laplace::default().fit(&empty, 1), Bam::default().fit(&empty, 1)];
     assert!(results.iter().all(|result| matches!(result, Err(Error::NoParameters))));
+    assert!(matches!(NaturalGradient::default().fit(&empty, 1), Err(Error::NoParameters)));
+    let Err(Error::Iteration { iteration: 1, source }) = NaturalGradient::default().start(FamilyStart::Origin).fit(&fatal, 1)
+    else {
+        panic!("a fatal error was passed over")
+    };
+    assert!(matches!(*source, Error::Density(DensityError::Data { .. })));
 }
 
 #[test]
@@ -284,6 +399,12 @@ fn densities_without_a_maximum_or_with_a_flat_direction_are_found_out() {
     });
     assert!(matches!(Pathfinder::default().fit(&rising, 1), Err(Error::Unbounded { .. })));
     assert!(matches!(Laplace::default().fit(&rising, 1), Err(Error::Unbounded { .. })));
+    for fit in [Bam::default().fit(&rising, 1), Gsm::default().fit(&rising, 1), NaturalGradient::default().fit(&rising, 1)] {
+        match fit {
+            Ok(fit) => assert!(not_settled(&fit).is_some(), "{}", fit.method()),
+            Err(error) => assert!(matches!(error, Error::Iteration { .. }), "{error}"),
+        }
+    }
     let along = [0.6, 0.8];
     let flat = target(2, move |q, g| {
         let t = along[0] * q[0] + along[1] * q[1];
@@ -292,11 +413,16 @@ fn densities_without_a_maximum_or_with_a_flat_direction_are_found_out() {
     });
     let laplace = Laplace::default().fit(&flat, 1);
     assert!(matches!(laplace, Err(Error::NotPositiveDefinite { pivot: 1, .. })), "{laplace:?}");
-    // A normal distribution of any width has too light tails.
-    for fit in [Pathfinder::default().fit(&flat, 1), Bam::default().fit(&flat, 1)] {
-        let pareto_k = fit.unwrap().pareto_k();
-        assert!(pareto_k.is_none_or(|k| k > 0.7), "{pareto_k:?}");
-    }
+    // A normal distribution of any width has too light tails. Of 60 seeds, k-hat is 0.47 to 0.7 for three of Pathfinder and four of natural gradients, and above for all others.
+    let found_out = |fit: &dyn Fn(u64) -> Result<Fit, Error>| {
+        (0..10).filter(|&seed| fit(seed).unwrap().pareto_k().is_none_or(|k| k > 0.7)).count()
+    };
+    let n_found_out = [
+        found_out(&|seed| Pathfinder::default().fit(&flat, seed)),
+        found_out(&|seed| Bam::default().fit(&flat, seed)),
+        found_out(&|seed| NaturalGradient::default().fit(&flat, seed)),
+    ];
+    assert!(n_found_out.iter().all(|&n| n >= 7), "{n_found_out:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use posterity::Error;
 use posterity::model::zoo::posteriordb::ReferencePosterior;
 use posterity::model::{Target, WithGradient};
-use posterity::vi::{Bam, BamSchedule, FamilyStart, Fit, FullRank, Gsm, Laplace, MeanField, Pathfinder, Vi};
+use posterity::vi::{Bam, BamSchedule, FamilyStart, Fit, FullRank, Gsm, Laplace, MeanField, NaturalGradient, Pathfinder, Vi};
 
 use super::gaussian_fits::{evaluations_needed, ten_dimensions};
 use crate::data;
@@ -31,6 +31,10 @@ fn gradients_until_a_normal_target_is_matched() {
     let gsm = Gsm::default().start(FamilyStart::Origin).averaged_share(0.0).tolerance(0.0).n_draws(1);
     let needed = evaluations_needed(&exact, |n, seed| gsm.clone().n_iterations(n).fit(&target, seed).unwrap());
     println!("| GSM, B = 2 | {} | {} to {} |", needed[10], needed[0], needed[19]);
+    let natural =
+        NaturalGradient::default().batch_size(2).start(FamilyStart::Origin).averaged_share(0.0).tolerance(0.0).n_draws(1);
+    let needed = evaluations_needed(&exact, |n, seed| natural.clone().n_iterations(n).fit(&target, seed).unwrap());
+    println!("| natural gradients, B = 2 | {} | {} to {} |", needed[10], needed[0], needed[19]);
 }
 
 /// Largest errors of the means of q, and of the reweighted draws, in standard deviations of the reference.
@@ -68,7 +72,7 @@ fn posteriors_with_reference_draws() {
             "\n| {name} | k-hat | ELBO | error of q | after PSIS | gradients | densities | failed |\n|---|---|---|---|---|---|---|---|"
         );
         type Method<'a> = (&'a str, Box<dyn Fn(u64) -> Result<Fit, Error> + 'a>);
-        let methods: [Method<'_>; 8] = [
+        let methods: [Method<'_>; 9] = [
             ("mean-field, 2000 it.", Box::new(|seed| Vi::new(MeanField).n_iterations(2000).fit(target, seed))),
             ("full rank, 2000 it.", Box::new(|seed| Vi::new(FullRank).n_iterations(2000).fit(target, seed))),
             ("BaM", Box::new(|seed| Bam::default().fit(target, seed))),
@@ -77,6 +81,7 @@ fn posteriors_with_reference_draws() {
                 Box::new(|seed| Bam::default().schedule(BamSchedule::Constant).averaged_share(0.0).fit(target, seed)),
             ),
             ("GSM", Box::new(|seed| Gsm::default().fit(target, seed))),
+            ("natural gradients", Box::new(|seed| NaturalGradient::default().fit(target, seed))),
             ("Laplace", Box::new(|seed| Laplace::default().fit(target, seed))),
             ("Pathfinder, 1 path", Box::new(|seed| Pathfinder::default().n_paths(1).fit(target, seed))),
             ("Pathfinder, 4 paths", Box::new(|seed| Pathfinder::default().fit(target, seed))),

@@ -10,6 +10,8 @@ mod gamma;
 mod gaussian_fits;
 mod gaussian_tables;
 mod handover;
+mod large;
+mod natural_gradient;
 mod quadrature;
 mod robustness;
 mod stopping;

@@ -8,8 +8,8 @@ use posterity::model::{FromFn, LogDensityGradient};
 use posterity::rng::Stream;
 use posterity::step_rules::{Adam, Coin};
 use posterity::vi::{
-    Approximation, Bernoulli, BoundGradient, Estimator, Family, FamilyStart, FullRank, MeanField, Mixture, Objective, Stopping,
-    Vi, Warning,
+    Approximation, Bam, Bernoulli, BoundGradient, Estimator, Family, FamilyStart, FullRank, Gsm, Laplace, MeanField, Mixture,
+    NaturalGradient, Objective, Stopping, Vi, Warning,
 };
 use posterity::{DensityError, Error};
 
@@ -324,6 +324,23 @@ fn five_thousand_dimensions_mean_field() {
         .sum();
     println!("KL per coordinate {:.2e}, {:.1} s", kl / dim as f64, fit.seconds());
     assert!(kl / (dim as f64) < 1e-3, "{kl}");
+}
+
+/// Square matrices of a million rows: 8 TB each.
+#[test]
+fn matrices_beyond_the_memory_are_refused_before_any_evaluation() {
+    let target = Hand::target(1_000_000, |_, _| Err(DensityError::Panicked { message: "evaluated".to_owned() }));
+    let start = FamilyStart::Origin;
+    for fit in [
+        Bam::default().fit(&target, 1),
+        Gsm::default().fit(&target, 1),
+        NaturalGradient::default().fit(&target, 1),
+        Laplace::default().fit(&target, 1),
+        Vi::new(FullRank).start(start.clone()).fit(&target, 1),
+        Vi::new(FullRank).fit(&target, 1),
+    ] {
+        assert!(matches!(fit, Err(Error::InvalidSetting { setting, .. }) if setting.starts_with("dimension")), "{fit:?}");
+    }
 }
 
 #[test]
