@@ -26,6 +26,11 @@ pub(crate) enum SamplerName {
     Hmc,
     Mala,
     RandomWalk,
+    AdviMeanField,
+    AdviFullRank,
+    Bam,
+    Pathfinder,
+    Laplace,
 }
 
 impl SamplerName {
@@ -33,6 +38,12 @@ impl SamplerName {
     fn needs_exact(self) -> bool {
         use SamplerName::{Correlation, Exact, Narrow, Prior, Shift, Wide};
         matches!(self, Exact | Narrow | Wide | Shift | Prior | Correlation)
+    }
+
+    /// True if it fits an approximation, whose draws may be weighted.
+    pub(crate) fn is_variational(self) -> bool {
+        use SamplerName::{AdviFullRank, AdviMeanField, Bam, Laplace, Pathfinder};
+        matches!(self, AdviMeanField | AdviFullRank | Bam | Pathfinder | Laplace)
     }
 }
 
@@ -47,6 +58,9 @@ pub(crate) struct Settings {
     pub(crate) draws: usize,
     pub(crate) warmup: usize,
     pub(crate) thin: usize,
+    pub(crate) weighted: bool,
+    pub(crate) proposals: usize,
+    pub(crate) iterations: usize,
     pub(crate) allow_failures: f64,
     pub(crate) level: f64,
     pub(crate) seed: u64,
@@ -64,6 +78,9 @@ impl Default for Settings {
             draws: 99,
             warmup: 300,
             thin: 5,
+            weighted: true,
+            proposals: 2000,
+            iterations: 1000,
             allow_failures: 0.0,
             level: 1e-3,
             seed: 1,
@@ -93,7 +110,10 @@ impl Settings {
         fields.extend(flags);
         let settings: Self = serde_json::from_value(Value::Object(fields))?;
         if settings.sampler.needs_exact() && settings.model == ModelName::EightSchools {
-            return Err("eight_schools has no exact posterior: choose nuts, hmc, mala or random_walk".into());
+            return Err("eight_schools has no exact posterior: choose a Markov chain or a variational fit".into());
+        }
+        if settings.sampler.is_variational() && settings.proposals < settings.draws {
+            return Err("proposals must be at least as many as draws".into());
         }
         for (name, n) in [("dim", settings.dim), ("observations", settings.observations), ("thin", settings.thin)] {
             if n == 0 {

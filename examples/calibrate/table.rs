@@ -40,12 +40,12 @@ pub(crate) fn markdown(settings: &Settings) -> Result<String, AnyError> {
 fn row(settings: &Settings) -> Result<[f64; 7], AnyError> {
     let dim = settings.dim;
     let model = Regression::identity(dim);
-    let problem = ModelProblem::new(model.clone(), |values: &Values| Ok(model.with_responses(observed(values))));
+    let problem = ModelProblem::new(model.clone(), |values: &Values| Ok(model.with_responses(observed(values))))?;
     let mut run = CalibrationRun::new(settings.seed).simulations(settings.simulations).draws(settings.draws);
     if let Some(threads) = settings.threads {
         run = run.threads(threads);
     }
-    let simulations = run.run(&problem, |model, seed| samplers::draw(settings, model, seed))?;
+    let simulations = run.run(&problem, |model, seed| samplers::draw(settings, model, seed).map(|sampled| sampled.draws))?;
     let sbc = Sbc::new().test(&problem, &simulations)?;
     let tarp = |tarp: Tarp<'_, Regression>| tarp.test(&problem, &simulations).map(|report| report.p_value());
     let independent = |_: &Regression, rng: &mut Stream| (0..dim).map(|_| rng.normal()).collect();

@@ -2,12 +2,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Axis, array, s};
 use posterity::Error;
+use posterity::autodiff::{Real, Value};
 use posterity::diagnostics::{
-    CalibrationProblem, CalibrationRun, CalibrationWarning, Deviation, Sbc, SbcReport, Simulations, Tarp, TarpReport,
+    CalibrationProblem, CalibrationRun, CalibrationWarning, Deviation, ModelProblem, Sbc, SbcReport, Simulations, Tarp,
+    TarpReport,
 };
-use posterity::rng::Stream;
+use posterity::model::zoo::analytic;
+use posterity::model::{LogP, Model, Space, Values, WithGradient};
+use posterity::parallel::Threads;
+use posterity::rng::{Purpose, Stream};
+use posterity::vi::{Family, Fit, FullRank, MeanField, Objective, Vi};
 
 /// theta ~ N(0, I), x ~ N(theta, I). The posterior is N(x/2, I/2).
 struct Gaussian {
@@ -302,6 +308,61 @@ fn correlated_draws_are_rejected_until_they_are_thinned() {
     assert!(sbc.p_value() > CHANCE && sbc.warnings().is_empty(), "{sbc}");
 }
 
+/// theta ~ N(0, I) and a regression with XᵀX = [[4, 3], [3, 4]] and unit noise, of which Xᵀy is kept. The posterior has precision
+/// [[5, 3], [3, 5]]: correlation -0.6, and standard deviations 1.25 times those of the best normal with independent coordinates, whose weights have
+/// k = 1 - 2/5.
+struct CorrelatedColumns;
+
+impl CalibrationProblem for CorrelatedColumns {
+    type Data = [f64; 2];
+
+    fn parameter_names(&self) -> Vec<String> {
+        vec!["theta[0]".to_owned(), "theta[1]".to_owned()]
+    }
+
+    fn simulate(&self, rng: &mut Stream) -> Result<(Vec<f64>, [f64; 2]), Error> {
+        let theta = standard_normal(2, rng);
+        let common = 3.0_f64.sqrt() * rng.normal();
+        let data = [4.0 * theta[0] + 3.0 * theta[1], 3.0 * theta[0] + 4.0 * theta[1]];
+        Ok((theta, data.map(|mean| mean + common + rng.normal())))
+    }
+
+    fn log_likelihood(&self, theta: &[f64], data: &[f64; 2]) -> Result<Option<f64>, Error> {
+        let square = 4.0 * (theta[0] * theta[0] + theta[1] * theta[1]) + 6.0 * theta[0] * theta[1];
+        Ok(Some(theta[0] * data[0] + theta[1] * data[1] - 0.5 * square))
+    }
+}
+
+fn fit_of_columns(family: impl Family + 'static, data: &[f64; 2], seed: u64) -> Result<Fit, Error> {
+    let mean = array![5.0 * data[0] - 3.0 * data[1], 5.0 * data[1] - 3.0 * data[0]] / 16.0;
+    let posterior = analytic::Gaussian::new(mean, &(array![[5.0, -3.0], [-3.0, 5.0]] / 16.0))?;
+    let vi = Vi::new(family).objective(Objective::elbo(4)).n_iterations(300).n_draws(2000).threads(Threads::serial());
+    vi.fit(&WithGradient(posterior), seed)
+}
+
+/// Over 50 seeds none of this fails; the largest p-value of the raw draws was 1.4e-9.
+#[test]
+fn a_fit_without_correlations_is_rejected_unless_its_draws_are_weighted() {
+    let p_values = |is_full: bool, is_weighted: bool| {
+        let sampler = |data: &[f64; 2], seed: u64| {
+            let fit = if is_full { fit_of_columns(FullRank, data, seed) } else { fit_of_columns(MeanField, data, seed) }?;
+            Ok(match is_weighted {
+                true => fit.positions().select(Axis(0), &fit.psis().resample(99, &mut Stream::new(seed))),
+                false => fit.positions().slice(s![..99, ..]).to_owned(),
+            })
+        };
+        let simulations = CalibrationRun::new(12).simulations(200).run(&CorrelatedColumns, sampler).unwrap();
+        let sbc = Sbc::new().test(&CorrelatedColumns, &simulations).unwrap();
+        (sbc.p_value(), Tarp::new().test(&CorrelatedColumns, &simulations).unwrap().p_value())
+    };
+    let (sbc, _) = p_values(false, false);
+    assert!(sbc < 1e-6, "{sbc}");
+    for (is_full, is_weighted) in [(true, false), (true, true), (false, true)] {
+        let (sbc, tarp) = p_values(is_full, is_weighted);
+        assert!(sbc > CHANCE && tarp > CHANCE, "full rank: {is_full}, weighted: {is_weighted}: {sbc} {tarp}");
+    }
+}
+
 #[test]
 fn thinning_keeps_evenly_spaced_draws() {
     let sampler = |_: &Vec<f64>, _| Ok(Array2::from_shape_fn((10, 1), |(i, _)| i as f64));
@@ -364,6 +425,122 @@ fn failures_are_counted_and_not_dropped_in_silence() {
     let Error::TooManyFailures { simulation: 0, source, .. } = error else { panic!("{error}") };
     assert!(matches!(*source, Error::NotFinite { what: "draws", .. }));
     assert!(calls.into_inner() < 100);
+}
+
+/// p ~ Beta(1, 1/20), y ~ N(p, 1): a draw of p, 1 - U²⁰, rounds to 1 with probability 2^(-54/20) = 0.15.
+#[derive(Debug)]
+struct NearOne {
+    y: f64,
+}
+
+impl Model for NearOne {
+    type Parameters<T: Real> = T;
+
+    fn parameters<T: Real>(&self, space: &mut Space<'_, T>) -> T {
+        space.probability("p")
+    }
+
+    fn log_prior<T: Real>(&self, p: &T, lp: &mut LogP<T>) {
+        lp.beta(p, &1.0, &0.05);
+    }
+
+    fn log_likelihood<T: Real>(&self, p: &T, lp: &mut LogP<T>) {
+        lp.normal(&self.y, p, &1.0);
+    }
+
+    fn predict(&self, p: &Value, rng: &mut Stream, out: &mut Values) {
+        out.set("y", p.value() + rng.normal());
+    }
+
+    fn sample_prior(&self, rng: &mut Stream, out: &mut Values) -> bool {
+        out.set("p", 1.0 - rng.uniform_positive().powi(20));
+        true
+    }
+}
+
+/// Draws from the prior that are no parameters count as failures: were they drawn anew, or the truths moved off the bound, nothing would tell that
+/// truths are of another prior than the sampler's.
+#[test]
+fn prior_draws_on_a_bound_are_failures_of_their_own_kind() {
+    let with_data = |values: &Values| Ok(NearOne { y: values.get("y").map_or(f64::NAN, |y| y[0]) });
+    let problem = ModelProblem::new(NearOne { y: 0.0 }, with_data).unwrap();
+    let draws = |seed| Array2::from_shape_vec((19, 1), standard_normal(19, &mut Stream::new(seed))).unwrap();
+    let run = CalibrationRun::new(12).simulations(200).draws(19);
+    // The prior's draw is the first number of a simulation's stream.
+    let rounds = |i: &usize| {
+        let p = 1.0 - Stream::keyed(12, Purpose::Calibration, 0, *i as u64).uniform_positive().powi(20);
+        p.to_bits() == 1.0_f64.to_bits()
+    };
+    let expected: Vec<usize> = (0..200).filter(rounds).collect();
+    // 31 ± 5.1
+    assert!((10..=52).contains(&expected.len()), "{expected:?}");
+
+    let error = run.run(&problem, |_, seed| Ok(draws(seed))).unwrap_err();
+    let Error::TooManyFailures { allowed: 0, simulation, source, .. } = error else { panic!("{error}") };
+    assert_eq!(simulation, expected[0]);
+    let Error::PriorDraw { source } = *source else { panic!("{source}") };
+    assert!(matches!(*source, Error::OutsideSupport { value: 1.0, .. }), "{source}");
+
+    let run = run.allow_failures(0.4);
+    let simulations = run.run(&problem, |_, seed| Ok(draws(seed))).unwrap();
+    assert_eq!(simulations.failures().iter().map(|failure| failure.simulation).collect::<Vec<_>>(), expected);
+    assert!(simulations.failures().iter().all(|failure| matches!(failure.error, Error::PriorDraw { .. })));
+    let warning = CalibrationWarning::PriorDraws { failed: expected.len(), total: 200 };
+    for (warnings, text) in [
+        Sbc::new().test(&problem, &simulations).map(|sbc| (sbc.warnings().to_vec(), sbc.to_string())).unwrap(),
+        // Some of its candidates round to 1 as well.
+        Tarp::new().test(&problem, &simulations).map(|tarp| (tarp.warnings().to_vec(), tarp.to_string())).unwrap(),
+    ] {
+        assert_eq!(warnings[0], warning);
+        assert!(!text.contains("The sampler failed") && text.contains("of 200 draws from the prior round to a bound"), "{text}");
+    }
+
+    // Beside failures of the sampler.
+    let failing = |data: &NearOne, seed| match data.y > 2.0 {
+        true => Err(Error::Stopped { iterations: 3 }),
+        false => Ok(draws(seed)),
+    };
+    let simulations = run.run(&problem, failing).unwrap();
+    let failed = simulations.failures().len() - expected.len();
+    let warnings = Sbc::new().test(&problem, &simulations).unwrap().warnings().to_vec();
+    assert!(failed > 0);
+    assert_eq!(warnings[..2], [CalibrationWarning::Failures { failed, total: 200 }, warning]);
+}
+
+/// The likelihoods of all draws of a simulation, and of all candidates, come from one call each.
+#[test]
+fn likelihoods_of_the_same_data_are_asked_for_together() {
+    struct Counted(Gaussian, AtomicUsize, usize);
+    impl CalibrationProblem for Counted {
+        type Data = Vec<f64>;
+        fn parameter_names(&self) -> Vec<String> {
+            self.0.parameter_names()
+        }
+        fn simulate(&self, rng: &mut Stream) -> Result<(Vec<f64>, Vec<f64>), Error> {
+            self.0.simulate(rng)
+        }
+        fn log_likelihood(&self, parameters: &[f64], data: &Vec<f64>) -> Result<Option<f64>, Error> {
+            self.0.log_likelihood(parameters, data)
+        }
+        fn log_likelihoods(&self, parameters: &[&[f64]], data: &Vec<f64>) -> Result<Option<Vec<f64>>, Error> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            let all = self.0.log_likelihoods(parameters, data)?;
+            Ok(all.map(|all| all[self.2..].to_vec()))
+        }
+    }
+    let simulations = Sampler::Exact.simulations(2, 30, 19, 13);
+    let problem = Counted(Gaussian { dim: 2 }, AtomicUsize::new(0), 0);
+    let sbc = Sbc::new().test(&problem, &simulations).unwrap();
+    assert_eq!(problem.1.swap(0, Ordering::Relaxed), 30);
+    let tarp = Tarp::new().test(&problem, &simulations).unwrap();
+    assert_eq!(problem.1.into_inner(), 30);
+    let plain = Gaussian { dim: 2 };
+    assert!(sbc == Sbc::new().test(&plain, &simulations).unwrap() && tarp == Tarp::new().test(&plain, &simulations).unwrap());
+    // Too few of them.
+    let short = Counted(Gaussian { dim: 2 }, AtomicUsize::new(0), 1);
+    for error in [Sbc::new().test(&short, &simulations).unwrap_err(), Tarp::new().test(&short, &simulations).unwrap_err()] {
+        assert!(matches!(inner(error), Error::Dimension { what: "log-likelihoods", .. }));
+    }
 }
 
 fn inner(error: Error) -> Error {

@@ -9,6 +9,27 @@
 //! ```
 //!
 //! Cost: a run of the sampler per simulation; both tests read the same draws.
+//!
+//! Markov chains are to be thinned, as [`ModelProblem`] shows. The draws of a variational fit are independent: the first of them stand for the
+//! approximation itself, and some picked by their weights, `fit.psis().resample`, for what it is used for. Here a normal distribution at the mode:
+//!
+//! ```
+//! use ndarray::s;
+//! use posterity::diagnostics::{CalibrationRun, ModelProblem, Sbc};
+//! use posterity::model::{Values, zoo::EightSchoolsNoncentered};
+//! use posterity::vi::Laplace;
+//!
+//! let schools = |y: Vec<f64>| EightSchoolsNoncentered::new(y, vec![15.0, 10.0, 16.0]);
+//! let problem = ModelProblem::new(schools(vec![0.0; 3])?, |simulated: &Values| schools(simulated.get("y").unwrap_or(&[]).to_vec()))?;
+//! let simulations = CalibrationRun::new(1).simulations(100).run(&problem, |model, seed| {
+//!     let fit = Laplace::default().n_draws(99).fit(model, seed)?;
+//!     Ok(fit.positions().slice(s![..99, ..]).to_owned())
+//! })?;
+//! let report = Sbc::new().test(&problem, &simulations)?;
+//! // The posterior of tau is skewed.
+//! assert!(report.row("tau").unwrap().p_value < 1e-6);
+//! # Ok::<(), posterity::Error>(())
+//! ```
 
 mod ecdf_band;
 mod model_problem;

@@ -1,7 +1,11 @@
 //! What a model has to offer to be checked by simulation.
 
+use super::simulations::same;
 use crate::error::Error;
 use crate::rng::Stream;
+
+/// Name of the log-likelihood among the test functions.
+pub(super) const LOG_LIKELIHOOD: &str = "log likelihood";
 
 /// A model of which parameters and data can be drawn together.
 ///
@@ -39,7 +43,8 @@ pub trait CalibrationProblem: Sync {
     /// Draws parameters from the prior, one number per name, and data given them.
     ///
     /// # Errors
-    /// What the model makes go wrong; it ends the run.
+    /// [`Error::PriorDraw`] for parameters that a sampler cannot represent, which counts as a
+    /// [failure](super::CalibrationRun::allow_failures) of the simulation; what else the model makes go wrong ends the run.
     fn simulate(&self, rng: &mut Stream) -> Result<(Vec<f64>, Self::Data), Error>;
 
     /// Log-likelihood log p(data | parameters), but for a term that depends on the data alone; `None`, the default, if it cannot
@@ -52,4 +57,28 @@ pub trait CalibrationProblem: Sync {
     fn log_likelihood(&self, _parameters: &[f64], _data: &Self::Data) -> Result<Option<f64>, Error> {
         Ok(None)
     }
+
+    /// Log-likelihoods of the same data at several parameters, in their order: one by one, unless a problem has work to share between
+    /// them.
+    ///
+    /// # Errors
+    /// As [`CalibrationProblem::log_likelihood`].
+    fn log_likelihoods(&self, parameters: &[&[f64]], data: &Self::Data) -> Result<Option<Vec<f64>>, Error> {
+        parameters.iter().map(|parameters| self.log_likelihood(parameters, data)).collect()
+    }
+}
+
+/// The log-likelihoods of a problem that has them: one per point, none of them NaN.
+pub(super) fn known_log_likelihoods<P: CalibrationProblem>(
+    problem: &P,
+    points: &[&[f64]],
+    data: &P::Data,
+) -> Result<Vec<f64>, Error> {
+    let unknown = || Error::TestFunction { name: LOG_LIKELIHOOD.to_owned() };
+    let all = problem.log_likelihoods(points, data)?.ok_or_else(unknown)?;
+    same("log-likelihoods", points.len(), all.len())?;
+    if all.iter().any(|value| value.is_nan()) {
+        return Err(unknown());
+    }
+    Ok(all)
 }

@@ -7,7 +7,7 @@
 use std::fmt::{self, Debug, Display, Formatter};
 
 use super::ecdf_band::{EcdfBand, EcdfTest};
-use super::problem::CalibrationProblem;
+use super::problem::{CalibrationProblem, LOG_LIKELIHOOD, known_log_likelihoods};
 use super::ranks::{Place, Use, place};
 use super::simulations::Simulations;
 use super::uniformity::{Deviation, chi_squared, counts, divisor, holm};
@@ -16,8 +16,6 @@ use crate::error::{Error, Result, check};
 use crate::parallel::map_indexed;
 use crate::rng::Stream;
 
-/// Name of the log-likelihood among the test functions.
-const LOG_LIKELIHOOD: &str = "log likelihood";
 /// Rows printed unless the alternate form `{:#}` asks for all.
 const ROWS_SHOWN: usize = 30;
 /// A row's deviation is printed below this adjusted p-value.
@@ -266,25 +264,25 @@ impl<'a, P: CalibrationProblem> OneSimulation<'a, P> {
     }
 
     fn place(&mut self, quantity: &Quantity<'_, '_, P::Data>) -> Result<Place> {
-        let (simulations, problem, medians) = (self.simulations, self.problem, &self.medians);
+        let (simulations, medians, values) = (self.simulations, &self.medians, &mut self.values);
         let data = simulations.datum(self.index);
-        let value = |parameters: &[f64]| -> Result<f64> {
-            Ok(match quantity {
-                Quantity::Coordinate(k) => parameters[*k],
-                Quantity::LogLikelihood => problem.log_likelihood(parameters, data)?.unwrap_or(f64::NAN),
-                Quantity::Product(i, j) => (parameters[*i] - medians[*i]) * (parameters[*j] - medians[*j]),
-                Quantity::Own(_, f) => f(parameters, data),
-            })
-        };
-        let truth = value(simulations.truth(self.index))?;
-        self.values.clear();
-        for row in simulations.rows(self.index) {
-            self.values.push(value(row)?);
+        // The truth, then the draws.
+        let points = std::iter::once(simulations.truth(self.index)).chain(simulations.rows(self.index));
+        values.clear();
+        match quantity {
+            Quantity::Coordinate(k) => values.extend(points.map(|point| point[*k])),
+            Quantity::LogLikelihood => {
+                values.extend(known_log_likelihoods(self.problem, &points.collect::<Vec<_>>(), data)?);
+            }
+            Quantity::Product(i, j) => {
+                values.extend(points.map(|point| (point[*i] - medians[*i]) * (point[*j] - medians[*j])));
+            }
+            Quantity::Own(_, f) => values.extend(points.map(|point| f(point, data))),
         }
-        if truth.is_nan() || self.values.iter().any(|value| value.is_nan()) {
+        if values.iter().any(|value| value.is_nan()) {
             return Err(Error::TestFunction { name: quantity.name(simulations.parameter_names()) });
         }
-        Ok(place(truth, self.values.iter().copied(), &mut self.rng))
+        Ok(place(values[0], values[1..].iter().copied(), &mut self.rng))
     }
 }
 

@@ -113,8 +113,9 @@ impl CalibrationRun {
         self
     }
 
-    /// The share of simulations, below 0.5, in which the sampler may fail or return draws that are not finite; 0. Failures are
-    /// left out and reported.
+    /// The share of simulations, below 0.5, that may fail; 0. A simulation fails if the sampler does, or returns draws that are not
+    /// finite, and if the draw from the prior is no parameter ([`Error::PriorDraw`]). Failures are left out and reported: they happen
+    /// at certain data or parameters, so what is left is no fair choice.
     #[must_use]
     pub fn allow_failures(mut self, share: f64) -> Self {
         self.failures = share;
@@ -139,7 +140,8 @@ impl CalibrationRun {
     /// # Errors
     /// [`Error::InvalidSetting`]; [`Error::NoParameters`]; [`Error::Simulation`] if the problem fails, or if the sampler returns
     /// another number of draws or parameters ([`Error::Dimension`]); [`Error::TooManyFailures`] if the sampler fails, or returns
-    /// draws that are not finite ([`Error::NotFinite`]), more often than allowed.
+    /// draws that are not finite ([`Error::NotFinite`]), or the prior's draw is no parameter ([`Error::PriorDraw`]), more often than
+    /// allowed.
     pub fn run<P: CalibrationProblem>(
         &self,
         problem: &P,
@@ -151,12 +153,16 @@ impl CalibrationRun {
             return Err(Error::NoParameters);
         }
         let one = |index: usize| {
-            let simulated = self.simulate(problem, names.len(), index)?;
+            let (truth, data) = match self.simulate(problem, names.len(), index) {
+                Err(error @ Error::PriorDraw { .. }) => return Ok(Err(error)),
+                simulated => simulated?,
+            };
             let seed = stream(self.seed, Use::Sampler, index).next_u64();
-            match sampler(&simulated.1, seed) {
-                Ok(draws) => self.kept(draws, names.len()).map(|draws| (simulated, draws)),
-                Err(error) => Ok((simulated, Err(error))),
-            }
+            let draws = match sampler(&data, seed) {
+                Ok(draws) => self.kept(draws, names.len())?,
+                Err(error) => Err(error),
+            };
+            Ok(draws.map(|draws| (truth, data, draws)))
         };
         let allowed = (self.failures * self.n_simulations as f64).floor() as usize;
         let mut simulations = Simulations::empty(self.seed, names.clone(), self.threads);
@@ -165,8 +171,8 @@ impl CalibrationRun {
             for (i, outcome) in map_indexed(n, self.threads, |i| one(first + i)).into_iter().enumerate() {
                 let simulation = first + i;
                 match outcome.map_err(|source| Error::Simulation { simulation, source: Box::new(source) })? {
-                    ((truth, data), Ok(draws)) => simulations.push(simulation, &truth, data, draws),
-                    (_, Err(error)) => simulations.failures.push(FailedSimulation { simulation, error }),
+                    Ok((truth, data, draws)) => simulations.push(simulation, &truth, data, draws),
+                    Err(error) => simulations.failures.push(FailedSimulation { simulation, error }),
                 }
             }
             let failed = simulations.failures.len();
@@ -203,12 +209,12 @@ impl CalibrationRun {
     }
 }
 
-/// A simulation in which the sampler failed.
+/// A simulation that failed.
 #[derive(Debug)]
 pub struct FailedSimulation {
     /// Index of the simulation.
     pub simulation: usize,
-    /// What the sampler reported.
+    /// What the sampler reported; [`Error::PriorDraw`] if there was nothing to sample from.
     pub error: Error,
 }
 
@@ -275,7 +281,7 @@ impl<D: Sync> Simulations<D> {
         self.draws.extend(draws);
     }
 
-    /// Number of simulations in which the sampler did not fail.
+    /// Number of simulations that did not fail.
     #[must_use]
     pub fn n_simulations(&self) -> usize {
         self.data.len()
@@ -311,7 +317,7 @@ impl<D: Sync> Simulations<D> {
         self.data.get(simulation)
     }
 
-    /// The simulations that are left out because the sampler failed.
+    /// The simulations that are left out: the sampler failed, or the prior's draw was no parameter.
     #[must_use]
     pub fn failures(&self) -> &[FailedSimulation] {
         &self.failures
@@ -340,9 +346,15 @@ impl<D: Sync> Simulations<D> {
     /// What both tests warn of.
     pub(super) fn warnings(&self) -> Vec<CalibrationWarning> {
         let mut warnings = Vec::new();
-        let (n_simulations, failed) = (self.n_simulations(), self.failures.len());
-        if failed > 0 {
-            warnings.push(CalibrationWarning::Failures { failed, total: n_simulations + failed });
+        let n_simulations = self.n_simulations();
+        let total = n_simulations + self.failures.len();
+        let of_prior = self.failures.iter().filter(|failure| matches!(failure.error, Error::PriorDraw { .. })).count();
+        let of_sampler = self.failures.len() - of_prior;
+        if of_sampler > 0 {
+            warnings.push(CalibrationWarning::Failures { failed: of_sampler, total });
+        }
+        if of_prior > 0 {
+            warnings.push(CalibrationWarning::PriorDraws { failed: of_prior, total });
         }
         if n_simulations < 100 {
             warnings.push(CalibrationWarning::FewSimulations { n_simulations });

@@ -11,7 +11,7 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use rand::RngExt as _;
 
-use super::problem::CalibrationProblem;
+use super::problem::{CalibrationProblem, known_log_likelihoods};
 use super::ranks::{Place, Use, place};
 use super::sbc::p_text;
 use super::simulations::{Simulations, finite, same};
@@ -99,7 +99,7 @@ impl<'r, D: Sync> Tarp<'r, D> {
         self
     }
 
-    /// Draws from the prior among which the reference is chosen; 100. The likelihood is evaluated once at each of them per
+    /// Draws from the prior among which the reference is chosen; 100. Those that are no parameters ([`Error::PriorDraw`]) are left out. The likelihood is evaluated once at each of them per
     /// simulation.
     #[must_use]
     pub fn candidates(mut self, n: usize) -> Self {
@@ -165,10 +165,14 @@ impl<'r, D: Sync> Tarp<'r, D> {
     ) -> Result<Vec<Vec<f64>>> {
         let dim = simulations.parameter_names().len();
         let one = |slot: usize| {
-            let point = problem.simulate(&mut simulations.shared_stream(Use::Candidates, slot))?.0;
-            checked(point, dim)
+            match problem.simulate(&mut simulations.shared_stream(Use::Candidates, slot)) {
+                // Any choice of candidates that knows nothing of truths and draws will do: this one is left out.
+                Err(Error::PriorDraw { .. }) => Ok(None),
+                simulated => checked(simulated?.0, dim).map(Some),
+            }
         };
-        map_indexed(self.n_candidates, simulations.threads(), one).into_iter().collect()
+        let all = map_indexed(self.n_candidates, simulations.threads(), one).into_iter();
+        all.filter_map(Result::transpose).collect()
     }
 }
 
@@ -215,11 +219,8 @@ fn place_one<P: CalibrationProblem>(
 /// A candidate drawn with probabilities proportional to its likelihood.
 fn choose<P: CalibrationProblem>(problem: &P, candidates: &[Vec<f64>], data: &P::Data, rng: &mut Stream) -> Result<Vec<f64>> {
     let mut best = (f64::NEG_INFINITY, 0);
-    for (k, candidate) in candidates.iter().enumerate() {
-        let log_likelihood = problem.log_likelihood(candidate, data)?.unwrap_or(f64::NAN);
-        if log_likelihood.is_nan() {
-            return Err(Error::TestFunction { name: "log likelihood".to_owned() });
-        }
+    let points: Vec<&[f64]> = candidates.iter().map(Vec::as_slice).collect();
+    for (k, log_likelihood) in known_log_likelihoods(problem, &points, data)?.into_iter().enumerate() {
         // The largest sum of log weight and Gumbel variable.
         let score = log_likelihood - (-rng.uniform_positive().ln()).ln();
         if score > best.0 {

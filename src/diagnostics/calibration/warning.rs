@@ -13,6 +13,13 @@ pub enum CalibrationWarning {
         /// All simulations.
         total: usize,
     },
+    /// Draws from the prior that are no parameters, mostly because they round to a bound, are left out.
+    PriorDraws {
+        /// Simulations left out.
+        failed: usize,
+        /// All simulations.
+        total: usize,
+    },
     /// There are fewer than 100 simulations.
     FewSimulations {
         /// Simulations that are left.
@@ -50,6 +57,12 @@ impl Display for CalibrationWarning {
                 f,
                 "The sampler failed in {failed} of {total} simulations. They are left out, and whatever made it fail makes what is left a biased \
                  choice: find the reason before trusting the p-values."
+            ),
+            Self::PriorDraws { failed, total } => write!(
+                f,
+                "{failed} of {total} draws from the prior round to a bound of their support, or lie beyond. They are left out, so the truths are of a \
+                 prior without its edge, which the sampler does not know: ranks near the ends may be missing. Choose a prior with less mass there, or \
+                 parameters in which it is no edge."
             ),
             Self::FewSimulations { n_simulations } => {
                 write!(f, "{n_simulations} simulations find gross errors only: make at least 100, better 1000.")
