@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use posterity::model::{Density, WithGradient};
-use posterity::vi::{Bam, Fit, FullRank, Laplace, Objective, Vi, Warning};
+use posterity::vi::{Bam, Fit, FullRank, Objective, Vi, Warning};
 use posterity::{DensityError, Error};
 
 const DIM: usize = 5000;
@@ -59,12 +59,6 @@ fn report(name: &str, fit: &Fit) {
 #[ignore = "16 minutes"]
 fn batch_and_match() {
     report("BaM, B = 32", &Bam::default().n_draws(100).fit(&WithGradient(Autoregression), 1).unwrap());
-}
-
-#[test]
-#[ignore = "minutes"]
-fn laplace() {
-    report("Laplace", &Laplace::default().n_draws(100).fit(&WithGradient(Autoregression), 1).unwrap());
 }
 
 #[test]
